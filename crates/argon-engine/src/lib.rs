@@ -1,0 +1,1 @@
+//! Branches, state and history: the WAL engine.

@@ -1,0 +1,1 @@
+//! MongoDB's query language as pure functions over raw BSON.

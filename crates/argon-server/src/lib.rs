@@ -1,0 +1,1 @@
+//! MongoDB's manners: listener, sessions, cursors and the table of commands.

@@ -1,0 +1,1 @@
+//! Case files, the recorder and the mongod launcher that Argon's tests share.

@@ -1,0 +1,3 @@
+//! Argon: git for MongoDB data over MongoDB's own wire protocol.
+
+fn main() {}
