@@ -1,0 +1,175 @@
+//! A borrowed document (or array): finds fields without decoding what it passes over.
+
+use bstr::BStr;
+
+use super::reference::ValueRef;
+
+/// A borrowed BSON document or array: the bytes from its length prefix to its closing zero.
+///
+/// The bytes are expected to have passed [`validate`](super::validate); on bytes that have not, iteration ends early,
+/// it never panics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Doc<'a>(&'a [u8]);
+
+/// The bytes of an empty document.
+const EMPTY: &[u8] = &[5, 0, 0, 0, 0];
+
+impl<'a> Doc<'a> {
+    /// The empty document.
+    pub const EMPTY: Doc<'static> = Doc(EMPTY);
+
+    /// Views `bytes`, a whole BSON document, as one.
+    pub fn new(bytes: &'a [u8]) -> Doc<'a> {
+        Doc(bytes)
+    }
+
+    /// The whole document's bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Its length in bytes.
+    pub fn byte_len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it has no element.
+    pub fn is_empty(self) -> bool {
+        self.0.len() <= EMPTY.len()
+    }
+
+    /// The elements in order.
+    pub fn iter(self) -> Elements<'a> {
+        Elements {
+            bytes: self.0,
+            at: 4,
+        }
+    }
+
+    /// The values in order: an array's items.
+    pub fn values(self) -> impl Iterator<Item = ValueRef<'a>> + Clone {
+        self.iter().map(|element| element.value())
+    }
+
+    /// The first element named `key`.
+    pub fn element(self, key: &[u8]) -> Option<Element<'a>> {
+        self.iter().find(|element| &**element.key() == key)
+    }
+
+    /// The value of the first element named `key`.
+    pub fn get(self, key: impl AsRef<[u8]>) -> Option<ValueRef<'a>> {
+        self.element(key.as_ref()).map(|element| element.value())
+    }
+}
+
+impl std::fmt::Debug for Doc<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|element| (element.key(), element.value())))
+            .finish()
+    }
+}
+
+/// One element of a document: key, type and the bytes of its value, decoded on demand.
+#[derive(Clone, Copy)]
+pub struct Element<'a> {
+    kind: u8,
+    key: &'a [u8],
+    /// From the type byte to the end of the value, as it stands in the document.
+    raw: &'a [u8],
+}
+
+impl<'a> Element<'a> {
+    /// The field name.
+    pub fn key(&self) -> &'a BStr {
+        BStr::new(self.key)
+    }
+
+    /// The BSON type byte.
+    pub fn kind(&self) -> u8 {
+        self.kind
+    }
+
+    /// The value's bytes.
+    pub fn value_bytes(&self) -> &'a [u8] {
+        // Type byte, key and its zero stand before the value.
+        &self.raw[self.key.len() + 2..]
+    }
+
+    /// The whole element as it stands in the document: type, key, value.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// The value.
+    pub fn value(&self) -> ValueRef<'a> {
+        ValueRef::decode(self.kind, self.value_bytes())
+    }
+}
+
+/// Iterator over a document's elements.
+#[derive(Clone)]
+pub struct Elements<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Elements<'a> {
+    /// Offset in the document of the next element (or of the closing zero).
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = Element<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Element<'a>> {
+        let rest = self.bytes.get(self.at..)?;
+        let (&kind, after) = rest.split_first()?;
+        if kind == 0 {
+            return None;
+        }
+        let key_len = after.iter().position(|&byte| byte == 0)?;
+        let value_at = key_len + 2;
+        let value_len = value_len(kind, rest.get(value_at..)?)?;
+        let raw = rest.get(..value_at + value_len)?;
+        self.at += raw.len();
+        Some(Element {
+            kind,
+            key: &after[..key_len],
+            raw,
+        })
+    }
+}
+
+/// Length of the value of type `kind` at the start of `bytes`; `None` if the type is unknown or the bytes too few to tell.
+#[inline]
+pub(super) fn value_len(kind: u8, bytes: &[u8]) -> Option<usize> {
+    Some(match kind {
+        0x01 | 0x09 | 0x11 | 0x12 => 8,
+        0x02 | 0x0D | 0x0E => 4 + prefix(bytes)?,
+        0x03 | 0x04 | 0x0F => prefix(bytes)?.max(4),
+        0x05 => 5 + prefix(bytes)?,
+        0x06 | 0x0A | 0x7F | 0xFF => 0,
+        0x07 => 12,
+        0x08 => 1,
+        0x0B => {
+            let pattern = bytes.iter().position(|&byte| byte == 0)?;
+            let options = bytes[pattern + 1..].iter().position(|&byte| byte == 0)?;
+            pattern + options + 2
+        }
+        0x0C => 4 + prefix(bytes)? + 12,
+        0x10 => 4,
+        0x13 => 16,
+        _ => return None,
+    })
+}
+
+/// A value's leading length; `None` if negative or cut off.
+#[inline]
+fn prefix(bytes: &[u8]) -> Option<usize> {
+    let bytes = bytes.first_chunk::<4>()?;
+    usize::try_from(i32::from_le_bytes(*bytes)).ok()
+}
