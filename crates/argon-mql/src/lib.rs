@@ -14,12 +14,16 @@
 //! Each part is *compiled* once per command (`parse`) into a typed tree, which is then run over many documents.
 //! The behaviour is that of MongoDB 6.0.5, as recorded in `tests/cases`.
 
+mod context;
 mod env;
 mod error;
 mod error_code;
+pub mod expr;
 pub mod value;
 
+pub use context::ParseContext;
 pub use env::Env;
 pub use error::{Error, Result};
 pub use error_code::ErrorCode;
+pub use expr::{Expr, Scope};
 pub use value::{Doc, DocBuf, Value, ValueRef};

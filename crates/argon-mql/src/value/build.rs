@@ -101,6 +101,11 @@ impl DocBuf {
         self.open(0x03, ArrayKey::new(index).as_bytes())
     }
 
+    /// Opens a nested array as item `index` of an array.
+    pub fn push_array(&mut self, index: usize) -> Open {
+        self.open(0x04, ArrayKey::new(index).as_bytes())
+    }
+
     /// The finished document.
     pub fn finish(mut self) -> Bytes {
         self.bytes.push(0);

@@ -1,0 +1,113 @@
+//! Folding of constants, as far as it can be seen: in errors of constant parts, and in the order of arithmetic.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Expr;
+use super::node::Node;
+use super::ops::{Fold, Function};
+use super::scope::Scope;
+use crate::value::Doc;
+use crate::{Env, Result};
+
+impl Expr {
+    /// Replaces what is constant by its value.
+    ///
+    /// # Errors
+    /// What a constant part fails with.
+    pub(super) fn fold(&mut self) -> Result<()> {
+        match &mut self.node {
+            Node::Constant(_) | Node::Path(_) => return Ok(()),
+            Node::Call { op, args } => {
+                fold_all(args)?;
+                if op.fold != Fold::None && args.len() > 1 && !args.iter().all(Expr::is_constant) {
+                    *args = merge(op, args)?.into();
+                }
+            }
+            Node::Array(items) => fold_all(items)?,
+            Node::Object(fields) => {
+                // A fresh tree has one owner.
+                for (_, field) in Arc::get_mut(fields).into_iter().flatten() {
+                    field.fold()?;
+                }
+            }
+            Node::Operator(operator) => {
+                let Some(operator) = Arc::get_mut(operator) else {
+                    return Ok(());
+                };
+                operator.each_mut(&mut Expr::fold)?;
+                if let Some(folded) = operator.fold()? {
+                    *self = folded;
+                }
+                return Ok(());
+            }
+        }
+        if self.has_only_constants() {
+            *self = Expr::constant(self.eval_constant()?);
+        }
+        Ok(())
+    }
+
+    /// Whether its value is known.
+    pub fn is_constant(&self) -> bool {
+        self.as_constant().is_some()
+    }
+
+    fn has_only_constants(&self) -> bool {
+        match &self.node {
+            Node::Call { args: items, .. } | Node::Array(items) => {
+                items.iter().all(Expr::is_constant)
+            }
+            Node::Object(fields) => fields.iter().all(|(_, field)| field.is_constant()),
+            _ => false,
+        }
+    }
+
+    /// Evaluates an expression that reads neither document nor surroundings.
+    pub(super) fn eval_constant(&self) -> Result<crate::Value> {
+        let empty = Bytes::from_static(Doc::EMPTY.as_bytes());
+        let env = Env::fixed();
+        self.eval(&Scope::new(&empty, &env))
+    }
+}
+
+fn fold_all(items: &mut Arc<[Expr]>) -> Result<()> {
+    Arc::get_mut(items)
+        .into_iter()
+        .flatten()
+        .try_for_each(Expr::fold)
+}
+
+/// Merges the constants among `args`, at least one of which is none.
+fn merge(op: &'static Function, args: &[Expr]) -> Result<Vec<Expr>> {
+    let mut merged: Vec<Expr> = Vec::with_capacity(args.len());
+    let mut run: Vec<Expr> = Vec::new();
+    for arg in args {
+        if arg.is_constant() {
+            run.push(arg.clone());
+        } else {
+            if op.fold == Fold::Neighbours {
+                close_run(op, &mut run, &mut merged)?;
+            }
+            merged.push(arg.clone());
+        }
+    }
+    close_run(op, &mut run, &mut merged)?;
+    Ok(merged)
+}
+
+fn close_run(op: &'static Function, run: &mut Vec<Expr>, merged: &mut Vec<Expr>) -> Result<()> {
+    if run.len() < 2 {
+        merged.append(run);
+        return Ok(());
+    }
+    let call = Expr {
+        node: Node::Call {
+            op,
+            args: std::mem::take(run).into(),
+        },
+    };
+    merged.push(Expr::constant(call.eval_constant()?));
+    Ok(())
+}
