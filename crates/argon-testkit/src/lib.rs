@@ -1,1 +1,22 @@
-//! Case files, the recorder and the mongod launcher that Argon's tests share.
+//! What Argon's tests and benchmarks share: case files, the recorder, launchers and a raw client.
+//!
+//! A *case* is a MongoDB command document with the answer a real `mongod` gave to it. [`case`]
+//! reads and writes case files, runs them against any server that speaks the wire protocol and
+//! compares. [`mongod`] and [`server`] start the two servers, [`client`] talks to either without
+//! retries or other manners of a driver, so that a test sees exactly what was on the wire.
+//!
+//! This crate is a development dependency only; nothing of it is in the product.
+
+pub mod case;
+pub mod client;
+pub mod mongod;
+mod process;
+pub mod server;
+
+use std::path::PathBuf;
+
+/// Returns the root folder of the workspace this crate was compiled in.
+#[must_use]
+pub fn workspace_root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}

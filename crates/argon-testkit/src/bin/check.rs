@@ -1,0 +1,38 @@
+//! Compares case files with a live server: `check mongod|argon [part of a path]`.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail, ensure};
+use argon_testkit::case::suite::{self, Subject};
+use argon_testkit::mongod::{Mongod, Options};
+use argon_testkit::{case, server};
+
+fn main() -> Result<ExitCode> {
+    let mut args = env::args().skip(1);
+    let subject = args.next().unwrap_or_default();
+    let filter = args.next().unwrap_or_default();
+    let root = case::root();
+    let files = suite::find(&root, &filter)?;
+    ensure!(!files.is_empty(), "no case file has {filter:?} in its path");
+    let report = match subject.as_str() {
+        "mongod" => {
+            let mongod = Mongod::start(Options {
+                replica_set: true,
+                volatile: true,
+            })?;
+            suite::check(mongod.addr(), Subject::Mongod, &root, &files)?
+        }
+        "argon" => {
+            let argon = server::Argon::start(&server::binary()?)?;
+            suite::check(argon.addr(), Subject::Argon, &root, &files)?
+        }
+        _ => bail!("usage: check mongod|argon [part of a path]"),
+    };
+    eprintln!("{report}");
+    Ok(if report.failures.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
