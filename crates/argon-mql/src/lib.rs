@@ -14,6 +14,7 @@
 //! Each part is *compiled* once per command (`parse`) into a typed tree, which is then run over many documents.
 //! The behaviour is that of MongoDB 6.0.5, as recorded in `tests/cases`.
 
+pub mod collation;
 mod context;
 mod env;
 mod error;
