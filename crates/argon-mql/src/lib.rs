@@ -20,6 +20,9 @@ mod env;
 mod error;
 mod error_code;
 pub mod expr;
+pub mod filter;
+pub mod path;
+pub mod regex;
 pub mod value;
 
 pub use context::ParseContext;
@@ -27,4 +30,6 @@ pub use env::Env;
 pub use error::{Error, Result};
 pub use error_code::ErrorCode;
 pub use expr::{Expr, Scope};
+pub use filter::Filter;
+pub use path::Path;
 pub use value::{Doc, DocBuf, Value, ValueRef};
