@@ -13,4 +13,9 @@ impl Collation {
     pub fn compare(&self, _a: &BStr, _b: &BStr) -> Ordering {
         match self.0 {}
     }
+
+    /// Appends bytes whose order is that of the strings.
+    pub fn append_key(&self, _out: &mut Vec<u8>, _text: &BStr) {
+        match self.0 {}
+    }
 }

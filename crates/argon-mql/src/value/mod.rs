@@ -4,6 +4,7 @@ mod build;
 mod compare;
 pub mod decimal;
 mod doc;
+pub mod key;
 mod number;
 mod owned;
 mod reference;

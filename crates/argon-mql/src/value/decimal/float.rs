@@ -78,7 +78,6 @@ impl Decimal {
 }
 
 /// The largest double not above `coefficient` × 10^`exponent`, and whether it is equal to it.
-#[expect(dead_code, reason = "for the sortable keys")]
 pub(in crate::value) fn truncate(coefficient: u128, exponent: i32) -> (f64, bool) {
     if coefficient == 0 {
         return (0.0, true);

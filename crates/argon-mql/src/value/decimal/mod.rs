@@ -12,6 +12,7 @@ mod text;
 
 use std::cmp::Ordering;
 
+pub(super) use float::truncate;
 pub use text::ParseFailure;
 
 /// Most digits of a coefficient.
