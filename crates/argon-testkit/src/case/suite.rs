@@ -49,13 +49,15 @@ impl fmt::Display for Report {
         let failed = self.failures.len();
         write!(
             f,
-            "{} steps in {} files passed, {failed} failed",
+            "{} steps passed, {failed} failed in {} files",
             self.passed, self.files
         )
     }
 }
 
 /// Reads the case files below `root` whose path contains `filter`, in order.
+///
+/// Paths start at `root`, with a `/`: the filter `/expr/` chooses a folder.
 ///
 /// A file that cannot be parsed is a failure of its own; the others are still played.
 ///
@@ -64,7 +66,7 @@ impl fmt::Display for Report {
 pub fn find(root: &Path, filter: &str) -> Result<Vec<Result<CaseFile>>> {
     let mut names = Vec::new();
     collect(root, "", &mut names)?;
-    names.retain(|name| name.contains(filter));
+    names.retain(|name| format!("/{name}").contains(filter));
     names.sort();
     Ok(names.into_iter().map(|name| read(root, &name)).collect())
 }

@@ -1,0 +1,48 @@
+# The front door; `just` alone lists the recipes. `scripts/setup` installs what they need.
+
+set shell := ["bash", "-euc"]
+set positional-arguments
+
+_default:
+    @just --list
+
+# Install mongod, mongosh, drivers and the like into .cache/
+setup:
+    scripts/setup
+
+# Everything that CI checks
+ci:
+    scripts/test
+
+# Unit tests, case files, crash and malformed-input tests
+test *args:
+    source scripts/env; cargo nextest run --workspace "$@"
+
+# Play case files on Argon
+cases filter="":
+    source scripts/env; cargo build --quiet --bin argon; cargo run --quiet -p argon-testkit --bin check -- argon "$1"
+
+# Play case files on mongod and on Argon
+compat filter="":
+    source scripts/env; cargo run --quiet -p argon-testkit --bin check -- mongod "$1"
+    @just cases "$1"
+
+# Write mongod's answers into case files
+record filter="":
+    source scripts/env; cargo run --quiet -p argon-testkit --bin record -- "$1"
+
+# Driver tests, each against a server of its own
+drivers filter="":
+    scripts/drivers "$1"
+
+# Feed random bytes to a fuzz target for a minute
+fuzz target:
+    cargo +nightly fuzz run "$1" -- -max_total_time=60
+
+# Benchmarks against mongod, on this machine
+bench *args:
+    source scripts/env; cargo bench --bench server -- "$@"
+
+# Start a server for trying things out
+serve *args:
+    cargo run --release --quiet -- serve "$@"

@@ -1,0 +1,43 @@
+//! Dependencies between the workspace's packages point one way.
+
+use crate::metadata::{is_own, packages};
+
+/// Package, and which packages of the workspace it may depend on. Cargo refuses cycles; this is
+/// the rest.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("argon", &["argon-engine", "argon-server", "argon-storage"]),
+    ("argon-engine", &["argon-mql", "argon-storage"]),
+    ("argon-mql", &[]),
+    ("argon-server", &["argon-engine", "argon-mql", "argon-wire"]),
+    ("argon-storage", &[]),
+    ("argon-testkit", &["argon-wire"]),
+    ("argon-wire", &[]),
+];
+
+#[test]
+fn dependencies_point_one_way() {
+    for package in packages().iter().filter(|package| is_own(package)) {
+        let name = package["name"].as_str().unwrap();
+        let Ok(row) = MAY_USE.binary_search_by_key(&name, |(name, _)| name) else {
+            panic!("{name} is a new package: give it a row in tests/it/layering.rs");
+        };
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let used = dependency["name"].as_str().unwrap();
+            let own = dependency["path"].is_string();
+            let test_only = dependency["kind"] == "dev";
+            assert!(
+                !own || test_only || MAY_USE[row].1.contains(&used),
+                "{name} must not depend on {used}"
+            );
+            assert!(
+                used != "argon-testkit" || test_only,
+                "{name} may use argon-testkit in its tests only"
+            );
+        }
+    }
+}
+
+#[test]
+fn rows_are_sorted() {
+    assert!(MAY_USE.is_sorted());
+}
