@@ -1,7 +1,8 @@
 //! The compressors of the wire, as pure functions from bytes to bytes.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 
 use flate2::{Compression, Decompress, FlushDecompress, Status, write::ZlibEncoder};
 
@@ -78,7 +79,7 @@ impl Compressor {
                 encoder.write_all(input)?;
                 encoder.finish()?
             }
-            Self::Zstd => zstd::bulk::compress(input, zstd::DEFAULT_COMPRESSION_LEVEL)?,
+            Self::Zstd => with(&ZSTD_DEFLATE, zstd_compressor, |zstd| zstd.compress(input))?,
         })
     }
 
@@ -103,7 +104,9 @@ impl Compressor {
                 claimed
             }
             Self::Zlib => inflate_zlib(input, output)?,
-            Self::Zstd => zstd::bulk::decompress_to_buffer(input, output)?,
+            Self::Zstd => with(&ZSTD_INFLATE, zstd::bulk::Decompressor::new, |zstd| {
+                zstd.decompress_to_buffer(input, output)
+            })?,
         };
         if inflated == room {
             Ok(())
@@ -111,6 +114,33 @@ impl Compressor {
             Err(format!("inflates to {inflated} bytes").into())
         }
     }
+}
+
+type Context<T> = RefCell<Option<T>>;
+
+thread_local! {
+    // To make a context costs ten times what a short message does. They hold nothing between messages.
+    static ZSTD_DEFLATE: Context<zstd::bulk::Compressor<'static>> = const { RefCell::new(None) };
+    static ZSTD_INFLATE: Context<zstd::bulk::Decompressor<'static>> = const { RefCell::new(None) };
+}
+
+fn zstd_compressor() -> io::Result<zstd::bulk::Compressor<'static>> {
+    zstd::bulk::Compressor::new(zstd::DEFAULT_COMPRESSION_LEVEL)
+}
+
+/// Runs `work` with this thread's context, which `make` makes the first time.
+fn with<T, R>(
+    context: &'static std::thread::LocalKey<Context<T>>,
+    make: impl FnOnce() -> io::Result<T>,
+    work: impl FnOnce(&mut T) -> io::Result<R>,
+) -> io::Result<R> {
+    context.with_borrow_mut(|slot| {
+        let context = match slot {
+            Some(context) => context,
+            None => slot.insert(make()?),
+        };
+        work(context)
+    })
 }
 
 /// Returns how many bytes were inflated.

@@ -2,7 +2,7 @@
 //!
 //! A message whose frame is sound and whose contents are not is answered, and the next message is read: [`Error::Refused`].
 //! After any other error the position in the stream is not to be trusted any more, or MongoDB does not trust it, and the
-//! connection has to be closed without an answer. Each line is what mongod 6.0.5 was seen to do, see `tests/mongod.rs`.
+//! connection has to be closed without an answer. Each line is what mongod 6.0.5 was seen to do, see `tests/it/mongod`.
 
 use thiserror::Error;
 
@@ -34,6 +34,12 @@ pub enum Error {
     RequiredFlags {
         /// All flags of the message.
         flags: u32,
+    },
+    /// A third document sequence.
+    #[error("OP_MSG has more than {max} document sequences")]
+    TooManySequences {
+        /// The limit.
+        max: usize,
     },
     /// The message was changed on its way.
     #[error("checksum is {received:#010x} and should be {computed:#010x}")]
@@ -159,12 +165,6 @@ pub enum SectionError {
     IdentifierEncoding {
         /// Where the name is.
         offset: usize,
-    },
-    /// More sequences than any command knows. 40415, as for the first name the command does not know.
-    #[error("more than {max} document sequences")]
-    TooManySequences {
-        /// The limit.
-        max: usize,
     },
     /// More documents in a sequence than a write may have. 16 (InvalidLength).
     #[error("Write batch sizes must be between 1 and {max}. Got {count} operations.")]

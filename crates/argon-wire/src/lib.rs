@@ -13,7 +13,7 @@
 //!
 //! What it promises: no input makes it panic, loop or allocate beyond [`Limits`]; every length is checked before memory
 //! is; a compressed message inflates to exactly what it announces or not at all. What it does on bad input is what
-//! mongod 6.0.5 was seen to do, with the differences named in `tests/mongod.rs`.
+//! mongod 6.0.5 was seen to do, with the differences named in `tests/it/mongod`.
 //!
 //! What it does not do: read elements of a document (it checks where a document ends, and that it does), know commands, or
 //! answer. Error codes are the server's; the variants of [`Error`] and [`SectionError`] say which ones MongoDB gives.

@@ -27,11 +27,10 @@ pub const MAX_INTERNAL_BSON_BYTES: usize = MAX_BSON_OBJECT_BYTES + 16 * 1024;
 /// Source: MongoDB manual, "hello".
 pub const MAX_WRITE_BATCH: usize = 100_000;
 
-/// How many document sequences one message may hold.
+/// How many document sequences one message may hold: `ops` and `nsInfo` of `bulkWrite` are the only two of any command.
 ///
-/// No command of MongoDB 6.0 knows more than one and none of any version more than two. Without a limit a message of
-/// nothing but short, distinct sequences would cost a hundred times its size in memory.
-pub const MAX_SEQUENCES: usize = 8;
+/// Source: mongod 6.0.5 closes on the third, "Too many document sequences in OP_MSG".
+pub const MAX_SEQUENCES: usize = 2;
 
 /// The limits of one connection.
 ///

@@ -113,18 +113,15 @@ pub(crate) fn parse(frame: &Bytes, limits: &Limits) -> Result<OpMsg, Fault> {
         end -= CHECKSUM_BYTES;
     }
     let reader = Reader::new(frame, SECTIONS, end);
-    let msg = sections(reader, flags, limits).map_err(|reason| Fault::Refused(flags, reason))?;
+    let msg = sections(reader, flags, limits)?;
     if has_checksum {
         verify(frame, end).map_err(Fault::Fatal)?;
     }
     Ok(msg)
 }
 
-fn sections(
-    mut reader: Reader<'_>,
-    flags: MsgFlags,
-    limits: &Limits,
-) -> Result<OpMsg, SectionError> {
+fn sections(mut reader: Reader<'_>, flags: MsgFlags, limits: &Limits) -> Result<OpMsg, Fault> {
+    let refused = |reason| Fault::Refused(flags, reason);
     let mut body = None;
     let mut sequences: Vec<Sequence> = Vec::new();
     loop {
@@ -132,20 +129,20 @@ fn sections(
         match reader.u8() {
             None => break,
             Some(KIND_BODY) if body.is_some() => {
-                return Err(SectionError::DuplicateBody { offset });
+                return Err(refused(SectionError::DuplicateBody { offset }));
             }
-            Some(KIND_BODY) => body = Some(reader.document(limits)?),
+            Some(KIND_BODY) => body = Some(reader.document(limits).map_err(refused)?),
+            Some(KIND_SEQUENCE) if sequences.len() == MAX_SEQUENCES => {
+                return Err(Fault::Fatal(Error::TooManySequences { max: MAX_SEQUENCES }));
+            }
             Some(KIND_SEQUENCE) => {
-                if sequences.len() == MAX_SEQUENCES {
-                    return Err(SectionError::TooManySequences { max: MAX_SEQUENCES });
-                }
-                let sequence = sequence(&mut reader, &sequences, limits)?;
+                let sequence = sequence(&mut reader, &sequences, limits).map_err(refused)?;
                 sequences.push(sequence);
             }
-            Some(kind) => return Err(SectionError::UnknownKind { kind, offset }),
+            Some(kind) => return Err(refused(SectionError::UnknownKind { kind, offset })),
         }
     }
-    let body = body.ok_or(SectionError::MissingBody)?;
+    let body = body.ok_or(SectionError::MissingBody).map_err(refused)?;
     Ok(OpMsg {
         flags,
         body,
@@ -254,7 +251,7 @@ impl<'a, O: Output> MsgWriter<'a, O> {
         write(self.out)
     }
 
-    /// Appends a document sequence.
+    /// Appends a document sequence. A message may have [`MAX_SEQUENCES`].
     pub fn sequence<D: AsRef<[u8]>>(
         &mut self,
         identifier: &str,
