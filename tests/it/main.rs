@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cases;
+mod crash;
 mod layering;
 mod licenses;
+mod malformed;
 mod metadata;
 mod tidy;

@@ -155,6 +155,17 @@ impl Argon {
         Ok(())
     }
 
+    /// Starts the server again on the same data directory and kills it after `delay`, as if the
+    /// power failed again while it was recovering.
+    ///
+    /// # Errors
+    /// If the binary cannot be started.
+    pub fn restart_and_kill(&mut self, delay: Duration) -> Result<()> {
+        self.child = spawn(&self.binary, &self.args, &self.data_dir, &self.log)?;
+        thread::sleep(delay);
+        self.kill()
+    }
+
     /// Starts the server again on the same data directory, after [`Argon::kill`] or
     /// [`Argon::stop`].
     ///
@@ -200,16 +211,7 @@ fn launch(
     data_dir: &Path,
     log: &Path,
 ) -> Result<(Child, SocketAddr)> {
-    let log_file = File::options().create(true).append(true).open(log)?;
-    let mut child = Command::new(binary)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(data_dir)
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log_file)
-        .spawn()
-        .with_context(|| format!("starting {}", binary.display()))?;
+    let mut child = spawn(binary, args, data_dir, log)?;
     match ready_address(&mut child) {
         Ok(addr) => Ok((child, addr)),
         Err(error) => {
@@ -221,6 +223,19 @@ fn launch(
             )))
         }
     }
+}
+
+fn spawn(binary: &Path, args: &[OsString], data_dir: &Path, log: &Path) -> Result<Child> {
+    let log_file = File::options().create(true).append(true).open(log)?;
+    Command::new(binary)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(data_dir)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .with_context(|| format!("starting {}", binary.display()))
 }
 
 /// Waits for the line `argon ready on mongodb://127.0.0.1:PORT/` and returns the address in it.
