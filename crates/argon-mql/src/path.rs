@@ -8,7 +8,7 @@ use bstr::BStr;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::value::{Doc, ValueRef};
+use crate::value::{Doc, FieldName, ValueRef};
 
 /// A dotted field path, split into its components once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +20,7 @@ pub struct Path {
 /// One component of a path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Part {
-    name: Bytes,
+    name: FieldName,
     /// The array position that the component names, if it is a number written without leading zeros.
     index: Option<usize>,
 }
@@ -28,7 +28,7 @@ pub struct Part {
 impl Part {
     /// The field name.
     pub fn name(&self) -> &[u8] {
-        &self.name
+        self.name.as_bytes()
     }
 
     /// The array position that the component may stand for.
@@ -57,7 +57,7 @@ impl Path {
             let name = text.slice(from..from + len.unwrap_or(text.len() - from));
             parts.push(Part {
                 index: array_index(&name),
-                name,
+                name: FieldName::new(name),
             });
             match len {
                 Some(len) => from += len + 1,
@@ -78,7 +78,7 @@ impl Path {
 
     /// The field name, if the path is no more than that.
     #[inline]
-    pub fn single(&self) -> Option<&[u8]> {
+    pub(crate) fn single(&self) -> Option<&FieldName> {
         match self.parts.as_slice() {
             [part] => Some(&part.name),
             _ => None,
@@ -136,7 +136,7 @@ fn in_document<'d>(
     let Some((first, rest)) = parts.split_first() else {
         return false;
     };
-    let value = doc.get(&first.name).unwrap_or(ValueRef::Missing);
+    let value = first.name.find(doc);
     if rest.is_empty() {
         return at_leaf(value, outer, leaf, visit);
     }
@@ -175,6 +175,10 @@ fn in_array<'d>(
     let Some((first, rest)) = parts.split_first() else {
         return false;
     };
+    if first.name.as_bytes().is_empty() && rest.is_empty() {
+        // mongod takes a dot at the end of a path, where it meets an array, for none.
+        return at_leaf(ValueRef::Array(array), outer, leaf, visit);
+    }
     for (position, item) in array.values().enumerate() {
         let outer = outer.or(Some(position));
         if let ValueRef::Document(inner) = item

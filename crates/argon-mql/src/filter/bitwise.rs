@@ -3,7 +3,9 @@
 //! Numbers count as 64-bit two's complement, sign-extended to any position; binary data as little-endian bits,
 //! zero-extended.
 
-use crate::value::ValueRef;
+use dec::Rounding;
+
+use crate::value::{Decimal, ValueRef};
 use crate::{Error, Result};
 
 use super::number::{NotInteger, exact_integer};
@@ -65,9 +67,13 @@ impl Bits {
         if let ValueRef::Binary { bytes, .. } = value {
             return self.holds_bytes(bytes);
         }
-        // A number with a fraction, or one beyond 64 bits, never matches.
-        let Ok(number) = exact_integer(value) else {
-            return false;
+        let number = match value {
+            ValueRef::Decimal128(bytes) => decimal_bits(Decimal::from_bytes(bytes)),
+            // A double with a fraction, or beyond 64 bits, never matches.
+            _ => match exact_integer(value) {
+                Ok(number) => number,
+                Err(_) => return false,
+            },
         };
         let negative = number < 0;
         let set = number.cast_unsigned() & self.mask;
@@ -94,6 +100,20 @@ impl Bits {
             BitTest::AnyClear => !positions.all(is_set),
         }
     }
+}
+
+/// The bits of a decimal: of the nearest integer, ties to even. What is beyond 64 bits, NaN included, counts as the
+/// lowest integer.
+fn decimal_bits(value: Decimal) -> i64 {
+    let nearest = if value.is_finite() {
+        value.quantize(0, Rounding::HalfEven)
+    } else {
+        value
+    };
+    nearest
+        .to_i64()
+        .or_else(|| value.to_i64())
+        .unwrap_or(i64::MIN)
 }
 
 fn bits(test: BitTest, operand: &Operand<'_>) -> Result<Node> {

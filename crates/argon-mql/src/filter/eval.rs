@@ -99,7 +99,7 @@ fn untraced(run: &mut Run<'_, '_>, test: impl FnOnce(&mut Run<'_, '_>) -> bool) 
 impl Leaf {
     fn holds(&self, doc: Doc<'_>, run: &mut Run<'_, '_>) -> bool {
         match self.path.single() {
-            Some(name) => self.holds_at(doc.get(name).unwrap_or(ValueRef::Missing), run),
+            Some(name) => self.holds_at(name.find(doc), run),
             None => {
                 let mut position = None;
                 let holds = self

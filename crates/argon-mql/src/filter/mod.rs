@@ -21,7 +21,7 @@ mod tree;
 use bytes::Bytes;
 
 use crate::path::Path;
-use crate::value::{Doc, Value, ValueRef};
+use crate::value::{Doc, FieldName, Fields, Value, ValueRef};
 use crate::{Env, ParseContext, Result};
 
 pub use bitwise::{BitTest, Bits};
@@ -38,8 +38,8 @@ const ONE_PASS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Filter {
     root: Node,
-    /// Whether the root is conditions on top-level fields that must all hold.
-    one_pass: bool,
+    /// If the root is conditions on top-level fields that must all hold: the heads of their names.
+    one_pass: Option<Box<[u64]>>,
 }
 
 impl Filter {
@@ -59,10 +59,11 @@ impl Filter {
     /// A filter out of its tree.
     pub fn new(root: Node) -> Filter {
         let one_pass = match &root {
-            Node::And(nodes) => {
-                nodes.len() > 1 && nodes.len() <= ONE_PASS_MAX && nodes.iter().all(is_on_top_level)
-            }
-            _ => false,
+            Node::And(nodes) if nodes.len() > 1 && nodes.len() <= ONE_PASS_MAX => nodes
+                .iter()
+                .map(|node| on_top_level(node).map(|(name, ..)| name.head()))
+                .collect(),
+            _ => None,
         };
         Filter { root, one_pass }
     }
@@ -90,10 +91,9 @@ impl Filter {
             trace: false,
             position: None,
         };
-        let holds = if self.one_pass {
-            self.holds_in_one_pass(Doc::new(doc), &mut run)
-        } else {
-            self.root.holds(Doc::new(doc), &mut run)
+        let holds = match &self.one_pass {
+            Some(heads) => self.holds_in_one_pass(heads, Doc::new(doc), &mut run),
+            None => self.root.holds(Doc::new(doc), &mut run),
         };
         match run.error {
             None => Ok(holds),
@@ -129,31 +129,29 @@ impl Filter {
         found
     }
 
-    fn holds_in_one_pass(&self, doc: Doc<'_>, run: &mut Run<'_, '_>) -> bool {
+    fn holds_in_one_pass(&self, heads: &[u64], doc: Doc<'_>, run: &mut Run<'_, '_>) -> bool {
         let Node::And(nodes) = &self.root else {
             return self.root.holds(doc, run);
         };
         let mut open: u64 = u64::MAX >> (ONE_PASS_MAX - nodes.len());
-        for element in doc.iter() {
-            let key = element.key();
-            let mut left = open;
-            while left != 0 {
-                let at = left.trailing_zeros();
-                left &= left - 1;
-                let Some((name, leaf, wanted)) = nodes.get(at as usize).and_then(on_top_level)
-                else {
-                    continue;
-                };
-                if name != &**key {
+        for field in Fields::of(doc) {
+            for (at, &head) in heads.iter().enumerate() {
+                if head != field.head() || open & (1 << at) == 0 {
                     continue;
                 }
-                if leaf.holds_at(element.value(), run) != wanted {
+                let Some((name, leaf, wanted)) = nodes.get(at).and_then(on_top_level) else {
+                    continue;
+                };
+                if !field.is(name) {
+                    continue;
+                }
+                if leaf.holds_at(field.value(), run) != wanted {
                     return false;
                 }
                 open &= !(1 << at);
-            }
-            if open == 0 {
-                return true;
+                if open == 0 {
+                    return true;
+                }
             }
         }
         // Fields that the document does not have.
@@ -166,13 +164,9 @@ impl Filter {
     }
 }
 
-fn is_on_top_level(node: &Node) -> bool {
-    on_top_level(node).is_some()
-}
-
 /// A condition on one top-level field: its name, the leaf, and whether that has to hold or to fail.
 #[inline]
-fn on_top_level(node: &Node) -> Option<(&[u8], &Leaf, bool)> {
+fn on_top_level(node: &Node) -> Option<(&FieldName, &Leaf, bool)> {
     let (leaf, wanted) = match node {
         Node::Leaf(leaf) => (leaf, true),
         Node::Not(inner) => match &**inner {

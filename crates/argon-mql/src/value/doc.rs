@@ -131,7 +131,7 @@ impl<'a> Iterator for Elements<'a> {
         if kind == 0 {
             return None;
         }
-        let key_len = after.iter().position(|&byte| byte == 0)?;
+        let key_len = zero_position(after)?;
         let value_at = key_len + 2;
         let value_len = value_len(kind, rest.get(value_at..)?)?;
         let raw = rest.get(..value_at + value_len)?;
@@ -144,25 +144,73 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
+/// Where the first zero byte is. Eight bytes at a time: looking for the ends of keys is most of what a scan over a
+/// document does.
+#[inline]
+pub(crate) fn zero_position(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut at = 0;
+    while let Some(chunk) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // The lowest byte whose top bit is set here is the first zero; higher ones may be set by a borrow.
+        let zeros = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        if zeros != 0 {
+            return Some(at + (zeros.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..)?;
+    rest.iter().position(|&byte| byte == 0).map(|len| at + len)
+}
+
 /// Length of the value of type `kind` at the start of `bytes`; `None` if the type is unknown or the bytes too few to tell.
 #[inline]
-pub(super) fn value_len(kind: u8, bytes: &[u8]) -> Option<usize> {
+pub(crate) fn value_len(kind: u8, bytes: &[u8]) -> Option<usize> {
+    match FIXED_LEN[usize::from(kind)] {
+        VARIABLE => variable_len(kind, bytes),
+        len => Some(usize::from(len)),
+    }
+}
+
+/// Stands in [`FIXED_LEN`] for types whose values say themselves how long they are.
+const VARIABLE: u8 = u8::MAX;
+
+/// Lengths of the values of all types. A table, because a scan over a document does little else than ask for them.
+static FIXED_LEN: [u8; 256] = {
+    let mut table = [VARIABLE; 256];
+    let mut fixed: &[(usize, u8)] = &[
+        (0x01, 8),
+        (0x06, 0),
+        (0x07, 12),
+        (0x08, 1),
+        (0x09, 8),
+        (0x0A, 0),
+        (0x10, 4),
+        (0x11, 8),
+        (0x12, 8),
+        (0x13, 16),
+        (0x7F, 0),
+        (0xFF, 0),
+    ];
+    while let Some((&(kind, len), rest)) = fixed.split_first() {
+        table[kind] = len;
+        fixed = rest;
+    }
+    table
+};
+
+#[inline]
+fn variable_len(kind: u8, bytes: &[u8]) -> Option<usize> {
     Some(match kind {
-        0x01 | 0x09 | 0x11 | 0x12 => 8,
         0x02 | 0x0D | 0x0E => 4 + prefix(bytes)?,
         0x03 | 0x04 | 0x0F => prefix(bytes)?.max(4),
         0x05 => 5 + prefix(bytes)?,
-        0x06 | 0x0A | 0x7F | 0xFF => 0,
-        0x07 => 12,
-        0x08 => 1,
         0x0B => {
-            let pattern = bytes.iter().position(|&byte| byte == 0)?;
-            let options = bytes[pattern + 1..].iter().position(|&byte| byte == 0)?;
+            let pattern = zero_position(bytes)?;
+            let options = zero_position(bytes.get(pattern + 1..)?)?;
             pattern + options + 2
         }
         0x0C => 4 + prefix(bytes)? + 12,
-        0x10 => 4,
-        0x13 => 16,
         _ => return None,
     })
 }

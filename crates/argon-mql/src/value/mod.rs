@@ -8,6 +8,7 @@ pub mod key;
 mod number;
 mod owned;
 mod reference;
+mod scan;
 mod validate;
 
 pub use build::DocBuf;
@@ -19,4 +20,5 @@ pub use doc::{Doc, Element, Elements};
 pub use number::Number;
 pub use owned::Value;
 pub use reference::{BsonType, ValueRef};
+pub(crate) use scan::{FieldName, Fields};
 pub use validate::{DEPTH_MAX, validate};
