@@ -35,9 +35,10 @@ record filter="":
 drivers filter="":
     scripts/drivers "$1"
 
-# Feed random bytes to a fuzz target for a minute
-fuzz target:
-    cargo +nightly fuzz run "$1" -- -max_total_time=60
+# Feed random bytes to a fuzz target (fuzz/fuzz_targets); needs a nightly toolchain
+fuzz target seconds="60":
+    cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+    cargo +nightly fuzz run "$1" -- "-max_total_time=$2"
 
 # Benchmarks against mongod, on this machine
 bench *args:
