@@ -23,6 +23,7 @@ pub mod expr;
 pub mod filter;
 pub mod path;
 pub mod regex;
+pub mod update;
 pub mod value;
 
 pub use context::ParseContext;
@@ -32,4 +33,5 @@ pub use error_code::ErrorCode;
 pub use expr::{Expr, Scope};
 pub use filter::Filter;
 pub use path::Path;
+pub use update::{Update, UpdateOptions};
 pub use value::{Doc, DocBuf, Value, ValueRef};

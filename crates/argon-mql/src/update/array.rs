@@ -1,0 +1,337 @@
+//! Array operators: `$addToSet`, `$pop`, `$pull`, `$pullAll`.
+//!
+//! Source: MongoDB manual, "Array Update Operators".
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::array_filter::refuse_outside_queries;
+use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail, single};
+use crate::collation::Collation;
+use crate::value::{Doc, DocBuf, Number, ValueRef, equal_with};
+use crate::{Error, Filter, Result, Value};
+
+/// `$addToSet`: its values, no two of them equal.
+#[derive(Debug)]
+struct AddToSet {
+    values: Vec<Value>,
+    collation: Option<Arc<Collation>>,
+}
+
+pub(super) fn add_to_set(operand: &Operand<'_>) -> Result<Parsed> {
+    let collation = operand.collation.cloned();
+    let each = match operand.value {
+        ValueRef::Document(spec) => spec.iter().next().filter(|first| first.key() == "$each"),
+        _ => None,
+    };
+    let values = match each.map(|each| each.value()) {
+        None => vec![Value::copy_of(operand.value)],
+        Some(ValueRef::Array(each)) => {
+            if operand
+                .value
+                .as_document()
+                .is_some_and(|spec| spec.iter().count() > 1)
+            {
+                return Err(Error::bad_value(format!(
+                    "Found unexpected fields after $each in $addToSet: {}",
+                    super::show::value(operand.value)
+                )));
+            }
+            let mut values: Vec<Value> = Vec::new();
+            for value in each.values() {
+                let known = |known: &Value| equal_with(known.as_ref(), value, collation.as_deref());
+                if !values.iter().any(known) {
+                    values.push(Value::copy_of(value));
+                }
+            }
+            values
+        }
+        Some(other) => {
+            return Err(Error::type_mismatch(format!(
+                "The argument to $each in $addToSet must be an array but it was of type {}",
+                other.type_name()
+            )));
+        }
+    };
+    Ok(single(operand, AddToSet { values, collation }))
+}
+
+impl Modifier for AddToSet {
+    fn apply<'v>(
+        &'v self,
+        current: Option<ValueRef<'v>>,
+        _place: &Place<'v>,
+        trail: &Trail<'_>,
+    ) -> Result<Outcome<'v>> {
+        let items = match current {
+            None => {
+                let array = DocBuf::array(self.values.iter().map(Value::as_ref));
+                return Ok(Outcome::Build(Value::Array(array)));
+            }
+            Some(ValueRef::Array(items)) => items,
+            Some(other) => {
+                return Err(Error::bad_value(format!(
+                    "Cannot apply $addToSet to non-array field. Field named '{}' has non-array type {}",
+                    trail.field(),
+                    other.type_name()
+                )));
+            }
+        };
+        let absent = |value: &&Value| {
+            let value = value.as_ref();
+            !items
+                .values()
+                .any(|item| equal_with(item, value, self.collation.as_deref()))
+        };
+        let added: Vec<&Value> = self.values.iter().filter(absent).collect();
+        if added.len() == self.values.len() {
+            return Ok(Outcome::Extend(items, &self.values));
+        }
+        if added.is_empty() {
+            return Ok(Outcome::Keep);
+        }
+        let added = added.into_iter().map(Value::as_ref);
+        let array = DocBuf::array(items.values().chain(added));
+        Ok(Outcome::Build(Value::Array(array)))
+    }
+}
+
+/// `$pop`.
+#[derive(Debug)]
+enum Pop {
+    First,
+    Last,
+}
+
+pub(super) fn pop(operand: &Operand<'_>) -> Result<Parsed> {
+    let Some(number) = Number::from_value(operand.value) else {
+        return Err(Error::failed_to_parse(format!(
+            "Expected a number in: {}",
+            operand.text()
+        )));
+    };
+    let end = match number.to_i64() {
+        Some(1) => Pop::Last,
+        Some(-1) => Pop::First,
+        Some(other) => {
+            return Err(Error::failed_to_parse(format!(
+                "$pop expects 1 or -1, found: {other}"
+            )));
+        }
+        None => {
+            return Err(Error::failed_to_parse(format!(
+                "Expected an integer: {}",
+                operand.text()
+            )));
+        }
+    };
+    Ok(single(operand, end))
+}
+
+impl Modifier for Pop {
+    fn apply<'v>(
+        &'v self,
+        current: Option<ValueRef<'v>>,
+        _place: &Place<'v>,
+        trail: &Trail<'_>,
+    ) -> Result<Outcome<'v>> {
+        let items = match current {
+            None => return Ok(Outcome::Keep),
+            Some(ValueRef::Array(items)) => items,
+            Some(other) => {
+                return Err(Error::type_mismatch(format!(
+                    "Path '{}' contains an element of non-array type '{}'",
+                    trail.text(),
+                    other.type_name()
+                )));
+            }
+        };
+        let len = items.iter().count();
+        if len == 0 {
+            return Ok(Outcome::Keep);
+        }
+        let skip = usize::from(matches!(self, Pop::First));
+        let array = DocBuf::array(items.values().skip(skip).take(len - 1));
+        Ok(Outcome::Build(Value::Array(array)))
+    }
+
+    fn creates(&self, _place: &Place<'_>) -> bool {
+        false
+    }
+
+    fn blocked(&self, _place: &Place<'_>) -> Blocked {
+        Blocked::CannotTraverse
+    }
+}
+
+/// `$pull`: which items go.
+#[derive(Debug)]
+enum Pull {
+    /// Documents that a filter takes.
+    Documents(Filter),
+    /// Items that a filter takes as the field [`ITEM`] of a document.
+    Items(Filter),
+    /// Items that equal a value.
+    Equal(Value, Option<Arc<Collation>>),
+}
+
+/// The field under which an item stands that a filter on items is about.
+const ITEM: &str = "item";
+
+pub(super) fn pull(operand: &Operand<'_>) -> Result<Parsed> {
+    let pull = match operand.value {
+        ValueRef::Document(condition) if !is_about_items(condition) => {
+            refuse_outside_queries(condition)?;
+            Pull::Documents(Filter::parse(condition, operand.cx)?)
+        }
+        ValueRef::Document(_) | ValueRef::Regex { .. } => {
+            let mut filter = DocBuf::new();
+            filter.append(ITEM, operand.value);
+            Pull::Items(Filter::parse(Doc::new(&filter.finish()), operand.cx)?)
+        }
+        value => Pull::Equal(Value::copy_of(value), operand.collation.cloned()),
+    };
+    Ok(single(operand, pull))
+}
+
+/// Whether a condition is operators on the items themselves (`{$gt: 1}`), not on their fields.
+fn is_about_items(condition: Doc<'_>) -> bool {
+    const OF_ITEMS: &[&[u8]] = &[
+        b"$all",
+        b"$bitsAllClear",
+        b"$bitsAllSet",
+        b"$bitsAnyClear",
+        b"$bitsAnySet",
+        b"$elemMatch",
+        b"$eq",
+        b"$exists",
+        b"$geoIntersects",
+        b"$geoWithin",
+        b"$gt",
+        b"$gte",
+        b"$in",
+        b"$lt",
+        b"$lte",
+        b"$mod",
+        b"$ne",
+        b"$near",
+        b"$nearSphere",
+        b"$nin",
+        b"$options",
+        b"$regex",
+        b"$size",
+        b"$type",
+        b"$within",
+    ];
+    let first = condition.iter().next();
+    first.is_some_and(|first| OF_ITEMS.contains(&&**first.key()))
+}
+
+impl Modifier for Pull {
+    fn apply<'v>(
+        &'v self,
+        current: Option<ValueRef<'v>>,
+        place: &Place<'v>,
+        _trail: &Trail<'_>,
+    ) -> Result<Outcome<'v>> {
+        without(current, |item| match self {
+            Pull::Documents(filter) => match item {
+                ValueRef::Document(doc) => {
+                    filter.matches(&Bytes::copy_from_slice(doc.as_bytes()), place.env)
+                }
+                _ => Ok(false),
+            },
+            Pull::Items(filter) => {
+                let mut doc = DocBuf::new();
+                doc.append(ITEM, item);
+                filter.matches(&doc.finish(), place.env)
+            }
+            Pull::Equal(value, collation) => {
+                Ok(equal_with(item, value.as_ref(), collation.as_deref()))
+            }
+        })
+    }
+
+    fn creates(&self, _place: &Place<'_>) -> bool {
+        false
+    }
+
+    fn blocked(&self, _place: &Place<'_>) -> Blocked {
+        Blocked::CannotTraverse
+    }
+}
+
+/// `$pullAll`.
+#[derive(Debug)]
+struct PullAll {
+    values: Vec<Value>,
+    collation: Option<Arc<Collation>>,
+}
+
+pub(super) fn pull_all(operand: &Operand<'_>) -> Result<Parsed> {
+    let ValueRef::Array(values) = operand.value else {
+        return Err(Error::bad_value(format!(
+            "$pullAll requires an array argument but was given a {}",
+            operand.value.type_name()
+        )));
+    };
+    Ok(single(
+        operand,
+        PullAll {
+            values: values.values().map(Value::copy_of).collect(),
+            collation: operand.collation.cloned(),
+        },
+    ))
+}
+
+impl Modifier for PullAll {
+    fn apply<'v>(
+        &'v self,
+        current: Option<ValueRef<'v>>,
+        _place: &Place<'v>,
+        _trail: &Trail<'_>,
+    ) -> Result<Outcome<'v>> {
+        without(current, |item| {
+            let pulled =
+                |value: &Value| equal_with(item, value.as_ref(), self.collation.as_deref());
+            Ok(self.values.iter().any(pulled))
+        })
+    }
+
+    fn creates(&self, _place: &Place<'_>) -> bool {
+        false
+    }
+
+    fn blocked(&self, _place: &Place<'_>) -> Blocked {
+        Blocked::CannotTraverse
+    }
+}
+
+/// The array `current` without the items that `pulled` takes.
+fn without<'v>(
+    current: Option<ValueRef<'v>>,
+    mut pulled: impl FnMut(ValueRef<'v>) -> Result<bool>,
+) -> Result<Outcome<'v>> {
+    let items = match current {
+        None => return Ok(Outcome::Keep),
+        Some(ValueRef::Array(items)) => items,
+        Some(_) => return Err(Error::bad_value("Cannot apply $pull to a non-array value")),
+    };
+    let mut kept = DocBuf::with_capacity(items.byte_len());
+    let mut len = 0;
+    let mut removed = false;
+    for item in items.values() {
+        if pulled(item)? {
+            removed = true;
+        } else {
+            kept.push(len, item);
+            len += 1;
+        }
+    }
+    Ok(if removed {
+        Outcome::Build(Value::Array(kept.finish()))
+    } else {
+        Outcome::Keep
+    })
+}

@@ -1,0 +1,280 @@
+//! Updates: modifiers (`{$set: …}`), replacements and pipelines, compiled once and run over documents.
+//!
+//! Modifiers become one tree by path ([`tree`]), so that a single walk ([`walk`]) goes from the old bytes to the new
+//! ones: what no path touches is copied as it stands. An operator is one row of the table in [`modifier`] and one
+//! implementation of its trait.
+//!
+//! What this room does not do: find documents, choose `_id`s of upserts, keep indexes.
+//!
+//! Source: MongoDB manual, "Update Operators"; behaviour as recorded from mongod 6.0.5.
+
+mod arithmetic;
+mod array;
+mod array_filter;
+mod field;
+mod modifier;
+mod path;
+mod push;
+mod replace;
+pub(crate) mod show;
+mod tree;
+mod upsert;
+mod walk;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::collation::Collation;
+use crate::value::{Doc, DocBuf, ValueRef};
+use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
+use array_filter::ArrayFilters;
+use modifier::{Modifier, Operand, Place};
+use path::Path;
+use tree::Fields;
+
+/// Largest document that an update may make, in bytes.
+///
+/// Source: MongoDB manual, "MongoDB Limits and Thresholds", "BSON Document Size".
+pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What of a command bears on its update.
+#[derive(Clone, Default, Debug)]
+pub struct UpdateOptions<'a> {
+    /// `arrayFilters`, a BSON array.
+    pub array_filters: Option<Doc<'a>>,
+    /// Whether every matching document is updated: not for replacements.
+    pub multi: bool,
+    /// How strings compare in `$min`, `$max`, `$addToSet`, `$pull`, `$push`.
+    pub collation: Option<Arc<Collation>>,
+}
+
+/// A compiled update.
+#[derive(Debug)]
+pub struct Update(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Replace(Bytes),
+    Modify(Modifiers),
+}
+
+#[derive(Debug, Default)]
+struct Modifiers {
+    fields: Fields,
+    filters: ArrayFilters,
+    /// Those that look at other paths than their own.
+    prepared: Vec<Arc<dyn Modifier>>,
+    /// Whether a path has `$`.
+    positional: bool,
+}
+
+impl Update {
+    /// Compiles `spec`: modifiers if its first field begins with `$`, else a replacement.
+    ///
+    /// # Errors
+    /// MongoDB's codes: `FailedToParse`, `BadValue`, `TypeMismatch`, `ConflictingUpdateOperators`, `EmptyFieldName`, ….
+    pub fn parse(
+        spec: ValueRef<'_>,
+        options: &UpdateOptions<'_>,
+        cx: &ParseContext,
+    ) -> Result<Update> {
+        let ValueRef::Document(spec) = spec else {
+            return Err(Error::failed_to_parse(
+                "Update argument must be either an object or an array",
+            ));
+        };
+        let modifies = spec
+            .iter()
+            .next()
+            .is_some_and(|first| first.key().starts_with(b"$"));
+        if modifies {
+            return Ok(Update(Kind::Modify(modifiers(spec, options, cx)?)));
+        }
+        if options.multi {
+            return Err(Error::failed_to_parse(
+                "multi update is not supported for replacement-style update",
+            ));
+        }
+        Ok(Update(Kind::Replace(Bytes::copy_from_slice(
+            spec.as_bytes(),
+        ))))
+    }
+
+    /// Whether it is a whole new document.
+    pub fn is_replacement(&self) -> bool {
+        matches!(self.0, Kind::Replace(_))
+    }
+
+    /// Whether it needs to know which array element the filter matched.
+    pub fn needs_match(&self) -> bool {
+        match &self.0 {
+            Kind::Replace(_) => false,
+            Kind::Modify(modifiers) => modifiers.positional,
+        }
+    }
+
+    /// What `doc` becomes; `None` if it stays as it is. `matched` is the index of the array element that the filter
+    /// matched.
+    ///
+    /// # Errors
+    /// MongoDB's codes: `ImmutableField`, `PathNotViable`, `TypeMismatch`, `BadValue`, ….
+    pub fn apply(
+        &self,
+        doc: &Bytes,
+        matched: Option<usize>,
+        env: &Env<'_>,
+    ) -> Result<Option<Bytes>> {
+        let root = Doc::new(doc);
+        let changed = match &self.0 {
+            Kind::Replace(spec) => replace::apply(spec, root, env)?,
+            Kind::Modify(modifiers) => {
+                let place = Place {
+                    root,
+                    env,
+                    filters: &modifiers.filters,
+                    matched,
+                    inserting: false,
+                    id_is_fixed: true,
+                    stamps: Cell::new(0),
+                };
+                modifiers.apply(&place)?
+            }
+        };
+        match changed {
+            Some(after) if after.len() > DOCUMENT_BYTES_MAX => Err(Error::location(
+                17419,
+                format!("Resulting document after update is larger than {DOCUMENT_BYTES_MAX}"),
+            )),
+            changed => Ok(changed),
+        }
+    }
+}
+
+impl Update {
+    /// Refuses a filter that an upsert cannot start from; to be asked before the update runs at all.
+    ///
+    /// # Errors
+    /// `QueryFeatureNotAllowed` for `$expr`.
+    pub fn check_upsert(&self, filter: &Filter) -> Result<()> {
+        upsert::check_filter(filter)
+    }
+
+    /// The document to insert where `filter` found none: its equalities, changed by the update, with an `_id` first
+    /// (`new_id` if neither gives one).
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply), and `NotSingleValueField` for a filter that wants two values at one path.
+    pub fn upsert(
+        &self,
+        filter: &Filter,
+        env: &Env<'_>,
+        new_id: impl FnOnce() -> [u8; 12],
+    ) -> Result<Bytes> {
+        upsert::check_filter(filter)?;
+        let doc = match &self.0 {
+            Kind::Replace(spec) => {
+                let id = upsert::seed_id(filter)?;
+                replace::with_id(Doc::new(spec), Doc::new(&id).element(b"_id"), Some(env))?
+            }
+            Kind::Modify(modifiers) => {
+                let seed = upsert::seed(filter)?;
+                let root = Doc::new(&seed);
+                let place = Place {
+                    root,
+                    env,
+                    filters: &modifiers.filters,
+                    matched: None,
+                    inserting: true,
+                    id_is_fixed: root.element(b"_id").is_some(),
+                    stamps: Cell::new(0),
+                };
+                modifiers.apply(&place)?.unwrap_or(seed)
+            }
+        };
+        upsert::finish(doc, new_id)
+    }
+}
+
+/// Compiles modifiers.
+fn modifiers(spec: Doc<'_>, options: &UpdateOptions<'_>, cx: &ParseContext) -> Result<Modifiers> {
+    let mut modifiers = Modifiers::default();
+    let mut used_filters = Vec::new();
+    if let Some(filters) = options.array_filters {
+        modifiers.filters = ArrayFilters::parse(filters, cx)?;
+    }
+    for element in spec.iter() {
+        let op = modifier::find(element.key())?;
+        let ValueRef::Document(operands) = element.value() else {
+            return Err(Error::failed_to_parse(format!(
+                "Modifiers operate on fields but we found type {0} instead. For example: {{$mod: {{<field>: ...}}}} not {{{1}}}",
+                element.value().type_name(),
+                show::element(&element)
+            )));
+        };
+        for operand in operands.iter() {
+            let parsed = (op.parse)(&Operand {
+                name: op.name,
+                path: Path::parse(operand.key())?,
+                value: operand.value(),
+                cx,
+                collation: options.collation.as_ref(),
+            })?;
+            if parsed.len() > 1 {
+                modifiers
+                    .prepared
+                    .extend(parsed.iter().map(|row| row.1.clone()));
+            }
+            for (path, modifier) in parsed {
+                modifiers.positional |= path.parts.contains(&path::Part::Matched);
+                modifiers.filters.check(&path, &mut used_filters)?;
+                modifiers.fields.insert(&path, modifier)?;
+            }
+        }
+    }
+    modifiers.filters.check_all_used(&used_filters, spec)?;
+    Ok(modifiers)
+}
+
+impl Modifiers {
+    fn apply(&self, place: &Place<'_>) -> Result<Option<Bytes>> {
+        for modifier in &self.prepared {
+            modifier.prepare(place.root)?;
+        }
+        let mut out = DocBuf::with_capacity(place.root.byte_len() + 64);
+        let changed = place.document(&self.fields, place.root, None, &mut out)?;
+        Ok(changed.then(|| out.finish()))
+    }
+}
+
+/// Refuses a top-level field `name` that begins with `$`.
+fn check_top_name(name: &[u8], value: ValueRef<'_>) -> Result<()> {
+    match (name, value) {
+        (b"$ref", ValueRef::String(_)) => Ok(()),
+        (b"$ref", value) => Err(Error::new(
+            ErrorCode::InvalidDBRef,
+            format!(
+                "The DBRef $ref field must be a String, not a {}",
+                value.type_name()
+            ),
+        )),
+        (b"$id", _) => Err(Error::new(
+            ErrorCode::InvalidDBRef,
+            "Found $id field without a $ref before it, which is invalid.",
+        )),
+        _ => Err(replace::dollar_prefixed(name)),
+    }
+}
+
+/// Timestamp number `n` of this command.
+fn timestamp(env: &Env<'_>, n: u32) -> u64 {
+    let base = if env.cluster_time == 0 {
+        // Without a logical clock: the wall clock's second, counted from 1 as in a fresh clock.
+        let seconds = u64::try_from(env.now_ms / 1000).unwrap_or(0) & 0xFFFF_FFFF;
+        seconds << 32 | 1
+    } else {
+        env.cluster_time
+    };
+    base.saturating_add(u64::from(n))
+}
