@@ -173,3 +173,38 @@ impl fmt::Display for Compressor {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_those_of_the_specification() {
+        fn check(id: u8, name: &str, compressor: Option<Compressor>) {
+            assert_eq!(Compressor::from_id(id), compressor);
+            assert_eq!(Compressor::from_name(name), compressor);
+            if let Some(compressor) = compressor {
+                assert_eq!((compressor.id(), compressor.name()), (id, name));
+            }
+        }
+        check(1, "snappy", Some(Compressor::Snappy));
+        check(2, "zlib", Some(Compressor::Zlib));
+        check(3, "zstd", Some(Compressor::Zstd));
+        check(4, "brotli", None);
+        assert_eq!(Compressor::from_id(0), Some(Compressor::Noop));
+        assert_eq!(
+            Compressor::from_name("noop"),
+            None,
+            "a handshake never names it"
+        );
+    }
+
+    #[test]
+    fn a_context_survives_an_error() {
+        let mut room = [0; 5];
+        assert!(Compressor::Zstd.inflate(b"garbage", &mut room).is_err());
+        let small = Compressor::Zstd.deflate(b"hello").unwrap();
+        Compressor::Zstd.inflate(&small, &mut room).unwrap();
+        assert_eq!(&room, b"hello");
+    }
+}

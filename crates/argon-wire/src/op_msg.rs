@@ -315,3 +315,83 @@ pub fn encode_msg<O: Output>(header: Header, msg: &OpMsg, out: &mut O) -> Result
     }
     writer.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::MAX_MESSAGE_BYTES;
+
+    const DOC: &[u8] = b"\x05\0\0\0\0";
+
+    /// Writes a message after `before`, which has to be there afterwards, and returns what was added.
+    fn check(
+        flags: MsgFlags,
+        write: impl FnOnce(&mut MsgWriter<'_, Vec<u8>>),
+    ) -> Result<Vec<u8>, Error> {
+        let before = b"before";
+        let mut out = before.to_vec();
+        let mut writer = MsgWriter::new(
+            &mut out,
+            Header {
+                request_id: 2,
+                response_to: 1,
+            },
+            flags,
+        );
+        write(&mut writer);
+        let finished = writer.finish();
+        let added = out.split_off(before.len());
+        assert_eq!(out, before);
+        assert!(
+            finished.is_ok() || added.is_empty(),
+            "a message that failed is left in the buffer"
+        );
+        finished.map(|()| added)
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_specification() {
+        let bytes = check(MsgFlags::CHECKSUM_PRESENT, |writer| {
+            writer.sequence("d", [DOC, DOC]);
+            writer.body_with(|out| out.extend_from_slice(DOC));
+        });
+        let mut expected = b"\x2f\0\0\0\x02\0\0\0\x01\0\0\0\xdd\x07\0\0\x01\0\0\0".to_vec();
+        expected.extend(b"\x01\x10\0\0\0d\0\x05\0\0\0\0\x05\0\0\0\0");
+        expected.extend(b"\0\x05\0\0\0\0");
+        expected.extend(crc32c::crc32c(&expected).to_le_bytes());
+        assert_eq!(bytes.unwrap(), expected);
+    }
+
+    #[test]
+    fn checksum_is_castagnoli() {
+        // RFC 3720, "B.4. CRC Examples": 32 bytes of zeros. Another CRC-32 would agree with itself in every other test.
+        assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
+    }
+
+    #[test]
+    fn what_is_too_long_is_taken_back() {
+        for room in [
+            MAX_MESSAGE_BYTES - SECTIONS - 1,
+            MAX_MESSAGE_BYTES - SECTIONS,
+        ] {
+            let result = check(MsgFlags::NONE, |writer| {
+                writer.body_with(|out| out.resize(out.len() + room, 0));
+            });
+            assert_eq!(result.is_ok(), room == MAX_MESSAGE_BYTES - SECTIONS - 1);
+        }
+        let too_long = check(MsgFlags::NONE, |writer| {
+            writer.sequence("d", [vec![0; MAX_MESSAGE_BYTES]]);
+            writer.body(DOC);
+        });
+        assert!(matches!(too_long, Err(Error::MessageLength { .. })));
+    }
+
+    #[test]
+    fn a_name_with_a_nul_is_taken_back() {
+        let result = check(MsgFlags::NONE, |writer| {
+            writer.body(DOC);
+            writer.sequence("a\0b", [DOC]);
+        });
+        assert!(matches!(result, Err(Error::InteriorNul { name }) if name == "a\0b"));
+    }
+}

@@ -176,3 +176,30 @@ pub fn encode_reply<O: Output>(
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_by_their_namespace() {
+        fn check(namespace: &'static [u8], expected: Option<&str>) {
+            let query = OpQuery {
+                flags: 0,
+                full_collection_name: Bytes::from_static(namespace),
+                number_to_skip: 0,
+                number_to_return: -1,
+                query: Bytes::new(),
+                return_fields_selector: None,
+            };
+            assert_eq!(query.command_database().as_deref(), expected);
+        }
+        check(b"admin.$cmd", Some("admin"));
+        check(b"shop~feature-x.$cmd", Some("shop~feature-x"));
+        check(b"adm\xff.$cmd", Some("adm\u{fffd}"));
+        check(b".$cmd", Some(""));
+        check(b"admin.$cmd.sys.inprog", None);
+        check(b"t.c", None);
+        check(b"", None);
+    }
+}
