@@ -21,6 +21,7 @@ mod error;
 mod error_code;
 pub mod expr;
 pub mod filter;
+pub mod index;
 pub mod path;
 pub mod regex;
 pub mod update;

@@ -9,6 +9,7 @@ mod number;
 mod owned;
 mod reference;
 mod scan;
+mod text;
 mod validate;
 
 pub use build::DocBuf;

@@ -1,0 +1,675 @@
+//! The keys that a document has in an index.
+//!
+//! Without an array on any path there is one key, missing fields being null. An array gives one key per item; the paths
+//! of a compound index may enter one array together, but not two different ones. A path that ends at an empty array has
+//! the key undefined, which is what keeps `[]` apart from null.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{Field, IndexSpec, Kind, wildcard};
+use crate::collation::Collation;
+use crate::path::Path;
+use crate::value::{Doc, DocBuf, ValueRef, key};
+use crate::{Env, Error, ErrorCode, Result};
+
+/// A document's keys in an index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IndexKeys {
+    /// The keys, sorted, each once. Empty if a sparse or partial index leaves the document out.
+    pub keys: SmallVec<[Vec<u8>; 1]>,
+    /// Which paths led through arrays.
+    pub multikey: Multikey,
+}
+
+/// Which paths of an index lead through an array in some document; the planner must know, since then two bounds on one
+/// path may be met by two items.
+///
+/// Per field of the key pattern, a bit for each component of its path at which an array was entered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Multikey(SmallVec<[u64; 2]>);
+
+impl Multikey {
+    /// Whether no array was met.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&bits| bits == 0)
+    }
+
+    /// Whether the path of field `index` led through an array.
+    pub fn field(&self, index: usize) -> bool {
+        self.0.get(index).is_some_and(|&bits| bits != 0)
+    }
+
+    /// Whether the first `parts` components of the path of field `index` led through an array.
+    pub fn within(&self, index: usize, parts: usize) -> bool {
+        let mask = 1_u64
+            .checked_shl(u32::try_from(parts).unwrap_or(u32::MAX))
+            .map_or(u64::MAX, |bit| bit - 1);
+        self.0.get(index).is_some_and(|&bits| bits & mask != 0)
+    }
+
+    /// Adds what `other` has; answers whether that was something new.
+    pub fn merge(&mut self, other: &Multikey) -> bool {
+        let mut grown = false;
+        for (index, &bits) in other.0.iter().enumerate() {
+            grown |= self.mark(index, bits);
+        }
+        grown
+    }
+
+    /// `multiKeyPaths` of an explanation.
+    pub fn paths(&self, spec: &IndexSpec) -> Bytes {
+        let mut out = DocBuf::new();
+        for (index, field) in spec.fields().iter().enumerate() {
+            let array = out.open_array(field.path.text());
+            let mut count = 0;
+            let mut text = Vec::new();
+            for (depth, part) in field.path.parts().iter().enumerate() {
+                if depth > 0 {
+                    text.push(b'.');
+                }
+                text.extend_from_slice(part.name());
+                if self.has(index, depth) {
+                    out.push(count, ValueRef::String(text.as_slice().into()));
+                    count += 1;
+                }
+            }
+            out.close(array);
+        }
+        out.finish()
+    }
+
+    fn has(&self, index: usize, depth: usize) -> bool {
+        self.0
+            .get(index)
+            .is_some_and(|&bits| bits & bit(depth) != 0)
+    }
+
+    fn mark(&mut self, index: usize, bits: u64) -> bool {
+        if bits == 0 {
+            return false;
+        }
+        if self.0.len() <= index {
+            self.0.resize(index + 1, 0);
+        }
+        let old = self.0[index];
+        self.0[index] |= bits;
+        self.0[index] != old
+    }
+
+    pub(super) fn mark_at(&mut self, index: usize, depth: usize) {
+        self.mark(index, bit(depth));
+    }
+}
+
+/// The bit of a component; all beyond the 64th share one.
+fn bit(depth: usize) -> u64 {
+    1 << depth.min(63)
+}
+
+impl IndexSpec {
+    /// The keys of `doc` in this index.
+    ///
+    /// # Errors
+    /// `CannotIndexParallelArrays` if two fields lead to different arrays; Location16746 if a number in a path is both a
+    /// position and a field name; Location16766 for an array in a hashed index.
+    pub fn keys(&self, doc: &Bytes) -> Result<IndexKeys> {
+        // A partial filter has no `$expr`, so nothing of the environment matters.
+        if let Some(filter) = self.partial_filter()
+            && !filter.matches(doc, &Env::fixed())?
+        {
+            return Ok(IndexKeys::default());
+        }
+        let doc = Doc::new(doc);
+        if self.kind == Kind::Wildcard {
+            return Ok(wildcard::keys(self, doc));
+        }
+        if let Some(key) = self.plain_key(doc) {
+            return Ok(IndexKeys {
+                keys: key.into_iter().collect(),
+                multikey: Multikey::default(),
+            });
+        }
+        let mut found = IndexKeys::default();
+        self.expand_keys(doc, &mut found.multikey, &mut |values| {
+            found.keys.push(self.encode(values));
+        })?;
+        found.keys.sort_unstable();
+        found.keys.dedup();
+        Ok(found)
+    }
+
+    /// The key of a document that has no array on any path, which most have: `Some(None)` if a sparse index leaves it
+    /// out, `None` if it takes the long way.
+    #[expect(clippy::option_option, reason = "no key and not known are different")]
+    fn plain_key(&self, doc: Doc<'_>) -> Option<Option<Vec<u8>>> {
+        let mut out = Vec::with_capacity(16 * self.fields.len());
+        let mut any = false;
+        for field in &self.fields {
+            let (value, found) = match plain_value(doc, &field.path)? {
+                ValueRef::Missing => (ValueRef::Null, false),
+                value => (value, true),
+            };
+            any |= found;
+            key::append_with(&mut out, value, field.descending, self.collation.as_ref());
+        }
+        Some((any || !self.sparse).then_some(out))
+    }
+
+    /// Shows `visit` the values of the key of `doc` that is `wanted`, with the number of their field.
+    pub(super) fn visit_key(
+        &self,
+        doc: Doc<'_>,
+        wanted: &[u8],
+        mut visit: impl FnMut(usize, ValueRef<'_>),
+    ) {
+        let mut done = false;
+        let shown = self.expand_keys(doc, &mut Multikey::default(), &mut |values| {
+            if !done && self.encode(values) == wanted {
+                done = true;
+                for (index, &value) in values.iter().enumerate() {
+                    visit(index, value);
+                }
+            }
+        });
+        // The key came from this document, so its expansion succeeded before.
+        debug_assert!(shown.is_ok());
+    }
+
+    fn expand_keys<'d>(
+        &self,
+        doc: Doc<'d>,
+        multikey: &mut Multikey,
+        visit: &mut dyn FnMut(&[ValueRef<'d>]),
+    ) -> Result<()> {
+        let hashed = self.kind == Kind::Hashed;
+        let mut expansion = Expansion {
+            path: &|index: usize| &self.fields[index].path,
+            refuse_arrays: hashed,
+            multikey,
+            visit: &mut |values, found| {
+                if found || !self.sparse {
+                    visit(values);
+                }
+            },
+        };
+        expand(&mut expansion, self.fields.len(), doc).map_err(|failure| match failure {
+            Failure::Parallel(second, first) => Error::new(
+                ErrorCode::CannotIndexParallelArrays,
+                format!("cannot index parallel arrays [{second}] [{first}]"),
+            ),
+            Failure::Other(error) => error,
+        })
+    }
+
+    fn encode(&self, values: &[ValueRef<'_>]) -> Vec<u8> {
+        encode(&self.fields, values, self.collation.as_ref())
+    }
+}
+
+fn encode(fields: &[Field], values: &[ValueRef<'_>], collation: Option<&Collation>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 * fields.len());
+    for (field, &value) in fields.iter().zip(values) {
+        key::append_with(&mut out, value, field.descending, collation);
+    }
+    out
+}
+
+/// The value at a path on which there is no array; `None` if there is one.
+#[inline]
+pub(crate) fn plain_value<'d>(doc: Doc<'d>, path: &Path) -> Option<ValueRef<'d>> {
+    let mut value = ValueRef::Document(doc);
+    for part in path.parts() {
+        value = match value {
+            ValueRef::Document(inner) => inner.get(part.name()).unwrap_or(ValueRef::Missing),
+            ValueRef::Array(_) => return None,
+            _ => return Some(ValueRef::Missing),
+        };
+    }
+    match value {
+        ValueRef::Array(_) => None,
+        value => Some(value),
+    }
+}
+
+/// Taking a document apart along several paths at once.
+pub(crate) struct Expansion<'e, 'p, 'd> {
+    /// The path of each field.
+    pub(crate) path: &'e dyn Fn(usize) -> &'p Path,
+    /// Whether an array on a path is an error, as in a hashed index.
+    pub(crate) refuse_arrays: bool,
+    pub(crate) multikey: &'e mut Multikey,
+    /// Gets the values of each combination, null where missing, and whether any was there.
+    pub(crate) visit: &'e mut dyn FnMut(&[ValueRef<'d>], bool),
+}
+
+/// Why a document cannot be taken apart.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Two paths end in different arrays, of these names.
+    Parallel(String, String),
+    Other(Error),
+}
+
+/// How far one field has got.
+#[derive(Clone, Copy)]
+enum State<'d> {
+    /// At its value. `None` if it is missing.
+    Done(Option<ValueRef<'d>>),
+    /// At a value from which the components from `rest` on are to be followed.
+    At { value: ValueRef<'d>, rest: usize },
+    /// At an array which the components from `rest` on (none, at the end of the path) enter.
+    Array { array: Doc<'d>, rest: usize },
+}
+
+type States<'d> = SmallVec<[State<'d>; 4]>;
+
+/// Runs `expansion` over `fields` paths in `doc`.
+pub(crate) fn expand<'d>(
+    expansion: &mut Expansion<'_, '_, 'd>,
+    fields: usize,
+    doc: Doc<'d>,
+) -> Result<(), Failure> {
+    let start = State::At {
+        value: ValueRef::Document(doc),
+        rest: 0,
+    };
+    expansion.run(SmallVec::from_elem(start, fields))
+}
+
+impl<'p, 'd> Expansion<'_, 'p, 'd> {
+    fn run(&mut self, mut states: States<'d>) -> Result<(), Failure> {
+        let mut first: Option<(Doc<'d>, usize, usize)> = None;
+        for (index, state) in states.iter_mut().enumerate() {
+            if let State::At { value, rest } = *state {
+                *state = self.follow(index, value, rest);
+            }
+            let State::Array { array, rest } = *state else {
+                continue;
+            };
+            if self.refuse_arrays {
+                return Err(Failure::Other(self.array_in_hashed(index, rest)));
+            }
+            match first {
+                None => first = Some((array, index, rest)),
+                Some((other, other_index, other_rest)) => {
+                    // The same array is the same bytes at the same place.
+                    if !std::ptr::eq(array.as_bytes(), other.as_bytes()) {
+                        return Err(Failure::Parallel(
+                            self.name(index, rest),
+                            self.name(other_index, other_rest),
+                        ));
+                    }
+                }
+            }
+        }
+        let Some((array, ..)) = first else {
+            let found = states
+                .iter()
+                .any(|state| matches!(state, State::Done(Some(_))));
+            let values: SmallVec<[ValueRef<'d>; 4]> = states
+                .iter()
+                .map(|state| match state {
+                    State::Done(Some(value)) => *value,
+                    _ => ValueRef::Null,
+                })
+                .collect();
+            (self.visit)(&values, found);
+            return Ok(());
+        };
+        self.enter(states, array)
+    }
+
+    fn path(&self, index: usize) -> &'p Path {
+        (self.path)(index)
+    }
+
+    fn follow(&self, index: usize, mut value: ValueRef<'d>, mut rest: usize) -> State<'d> {
+        let parts = self.path(index).parts();
+        loop {
+            match value {
+                ValueRef::Array(array) => return State::Array { array, rest },
+                _ if rest == parts.len() => return State::Done(Some(value)),
+                ValueRef::Document(doc) => match doc.get(parts[rest].name()) {
+                    Some(inner) => {
+                        value = inner;
+                        rest += 1;
+                    }
+                    None => return State::Done(None),
+                },
+                _ => return State::Done(None),
+            }
+        }
+    }
+
+    /// Goes on from `array`, which one or more fields have reached: by position, where their next component is one, by
+    /// each item otherwise.
+    fn enter(&mut self, mut states: States<'d>, array: Doc<'d>) -> Result<(), Failure> {
+        let mut by_item: SmallVec<[usize; 4]> = SmallVec::new();
+        for index in 0..states.len() {
+            let State::Array { rest, .. } = states[index] else {
+                continue;
+            };
+            match self.by_position(index, array, rest)? {
+                Some(state) => states[index] = state,
+                None => by_item.push(index),
+            }
+        }
+        if by_item.is_empty() {
+            return self.run(states);
+        }
+        for &index in &by_item {
+            if let State::Array { rest, .. } = states[index] {
+                self.multikey.mark_at(index, rest.saturating_sub(1));
+            }
+        }
+        if array.is_empty() {
+            for &index in &by_item {
+                let at_end = self.at_end(index, states[index]);
+                states[index] = State::Done(at_end.then_some(ValueRef::Undefined));
+            }
+            return self.run(states);
+        }
+        for item in array.values() {
+            let mut next = states.clone();
+            for &index in &by_item {
+                let State::Array { rest, .. } = states[index] else {
+                    continue;
+                };
+                next[index] = match item {
+                    _ if self.at_end(index, states[index]) => State::Done(Some(item)),
+                    // An array in an array is not entered.
+                    ValueRef::Document(_) => State::At { value: item, rest },
+                    _ => State::Done(None),
+                };
+            }
+            self.run(next)?;
+        }
+        Ok(())
+    }
+
+    fn at_end(&self, index: usize, state: State<'d>) -> bool {
+        matches!(state, State::Array { rest, .. } if rest == self.path(index).parts().len())
+    }
+
+    /// The state after the position that the next component names, if it names one that `array` has.
+    fn by_position(
+        &self,
+        index: usize,
+        array: Doc<'d>,
+        rest: usize,
+    ) -> Result<Option<State<'d>>, Failure> {
+        let parts = self.path(index).parts();
+        let Some(part) = parts.get(rest) else {
+            return Ok(None);
+        };
+        let Some(item) = part
+            .index()
+            .and_then(|position| array.values().nth(position))
+        else {
+            return Ok(None);
+        };
+        let ambiguous = array
+            .values()
+            .filter_map(|item| item.as_document())
+            .any(|inner| inner.get(part.name()).is_some());
+        if ambiguous {
+            return Err(Failure::Other(Error::location(
+                16746,
+                format!(
+                    "Ambiguous field name found in array (do not use numeric field names in embedded elements in an array), field: '{}' for array: {array}",
+                    bstr::BStr::new(part.name())
+                ),
+            )));
+        }
+        let rest = rest + 1;
+        Ok(Some(if rest == parts.len() {
+            // An item picked by position is not taken apart again, but an empty array is undefined there too.
+            State::Done(Some(match item {
+                ValueRef::Array(inner) if inner.is_empty() => ValueRef::Undefined,
+                item => item,
+            }))
+        } else {
+            State::At { value: item, rest }
+        }))
+    }
+
+    #[cold]
+    fn name(&self, index: usize, rest: usize) -> String {
+        let parts = self.path(index).parts();
+        let part = &parts[rest.saturating_sub(1)];
+        bstr::BStr::new(part.name()).to_string()
+    }
+
+    #[cold]
+    fn array_in_hashed(&self, index: usize, rest: usize) -> Error {
+        let names: Vec<String> = self.path(index).parts()[..rest]
+            .iter()
+            .map(|part| bstr::BStr::new(part.name()).to_string())
+            .collect();
+        Error::location(
+            16766,
+            format!(
+                "Error: hashed indexes do not currently support array values. Found array at path: {}",
+                names.join(".")
+            ),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bson::{Bson, bson, doc};
+
+    fn bytes(document: &bson::Document) -> Bytes {
+        document.to_vec().unwrap().into()
+    }
+
+    fn spec(pattern: bson::Document, sparse: bool) -> IndexSpec {
+        let spec = bytes(&doc! {"key": pattern, "name": "n", "sparse": sparse});
+        IndexSpec::parse(Doc::new(&spec)).unwrap()
+    }
+
+    /// `Ok` with the keys' values, or the code of the error.
+    fn keys(
+        pattern: bson::Document,
+        document: bson::Document,
+        sparse: bool,
+    ) -> Result<Vec<Vec<u8>>, i32> {
+        spec(pattern, sparse)
+            .keys(&bytes(&document))
+            .map(|found| found.keys.into_vec())
+            .map_err(|error| error.code().number())
+    }
+
+    /// Keys are expected as arrays of the fields' values; "undef" stands for undefined.
+    #[track_caller]
+    fn check(pattern: &bson::Document, document: bson::Document, expected: Bson) {
+        let fields = spec(pattern.clone(), false).fields;
+        let expected: Vec<Vec<u8>> = expected
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| {
+                let key = bytes(&doc! {"k": key.clone()});
+                let array = Doc::new(&key).get("k").unwrap().as_array().unwrap();
+                let values: Vec<ValueRef<'_>> = array
+                    .values()
+                    .map(|value| match value {
+                        ValueRef::String(text) if text == "undef" => ValueRef::Undefined,
+                        value => value,
+                    })
+                    .collect();
+                encode(&fields, &values, None)
+            })
+            .collect();
+        assert_eq!(keys(pattern.clone(), document, false), Ok(expected));
+    }
+
+    #[test]
+    fn keys_of_one_field_are_mongods() {
+        let a = doc! {"a": 1};
+        check(&a, doc! {}, bson!([[null]]));
+        check(&a, doc! {"a": []}, bson!([["undef"]]));
+        check(&a, doc! {"a": [1, 2, 2]}, bson!([[1], [2]]));
+        check(&a, doc! {"a": [[1, 2], 3]}, bson!([[3], [[1, 2]]]));
+        check(&a, doc! {"a": [[]]}, bson!([[[]]]));
+        let ab = doc! {"a.b": 1};
+        check(&ab, doc! {"a": 5}, bson!([[null]]));
+        check(&ab, doc! {"a": []}, bson!([[null]]));
+        check(
+            &ab,
+            doc! {"a": [{"b": 1}, {"b": 2}, {}]},
+            bson!([[null], [1], [2]]),
+        );
+        check(
+            &ab,
+            doc! {"a": [{"b": [1, 2]}, {"b": 3}]},
+            bson!([[1], [2], [3]]),
+        );
+        check(&ab, doc! {"a": [[{"b": 1}]]}, bson!([[null]]));
+        check(&ab, doc! {"a": {"b": []}}, bson!([["undef"]]));
+        check(&ab, doc! {"a": [5, {"b": 1}]}, bson!([[null], [1]]));
+    }
+
+    #[test]
+    fn positions_are_mongods() {
+        let a0 = doc! {"a.0": 1};
+        check(&a0, doc! {"a": [5, 6]}, bson!([[5]]));
+        check(&a0, doc! {"a": [[5, 7], 6]}, bson!([[[5, 7]]]));
+        check(&a0, doc! {"a": {"0": 3}}, bson!([[3]]));
+        check(&a0, doc! {"a": []}, bson!([[null]]));
+        check(&a0, doc! {"a": [[]]}, bson!([["undef"]]));
+        check(&doc! {"a.1": 1}, doc! {"a": [{"1": 3}]}, bson!([[3]]));
+        check(&doc! {"a.1": 1}, doc! {"a": [[7, 8]]}, bson!([[null]]));
+        check(&doc! {"a.1": 1}, doc! {"a": [[7, 8], [1]]}, bson!([[[1]]]));
+        check(&doc! {"a.5": 1}, doc! {"a": [1, 2]}, bson!([[null]]));
+        check(
+            &doc! {"a.0.b": 1},
+            doc! {"a": [{"b": [1, 2]}, {"b": 2}]},
+            bson!([[1], [2]]),
+        );
+        check(
+            &doc! {"a.b.0": 1},
+            doc! {"a": [{"b": [1, 2]}, {"b": [3]}]},
+            bson!([[1], [3]]),
+        );
+        check(&doc! {"a.0.0": 1}, doc! {"a": [[7, 8]]}, bson!([[7]]));
+        check(
+            &doc! {"a.0.b": 1},
+            doc! {"a": [[{"b": 1}, {"b": 2}]]},
+            bson!([[1], [2]]),
+        );
+        check(
+            &doc! {"a": 1, "a.0": 1},
+            doc! {"a": [1, 2]},
+            bson!([[1, 1], [2, 1]]),
+        );
+        let both = doc! {"a.0.b": 1, "a.c": 1};
+        check(
+            &both,
+            doc! {"a": [{"b": 1, "c": 5}, {"b": 2, "c": 6}]},
+            bson!([[1, 5], [1, 6]]),
+        );
+        assert_eq!(keys(a0, doc! {"a": [{"0": 3}, 4]}, false), Err(16746));
+    }
+
+    #[test]
+    fn compound_keys_are_mongods() {
+        let ab = doc! {"a": 1, "b": 1};
+        check(&ab, doc! {"a": [1, 2], "b": 3}, bson!([[1, 3], [2, 3]]));
+        check(&ab, doc! {"a": [], "b": 1}, bson!([["undef", 1]]));
+        for parallel in [doc! {"a": [1], "b": [3]}, doc! {"a": [], "b": []}] {
+            assert_eq!(keys(ab.clone(), parallel, false), Err(171));
+        }
+        let inner = doc! {"a.b": 1, "a.c": 1};
+        check(
+            &inner,
+            doc! {"a": [{"b": 1, "c": 2}, {"b": 3}, {"c": 4}]},
+            bson!([[null, 4], [1, 2], [3, null]]),
+        );
+        check(
+            &inner,
+            doc! {"a": [{"b": [1, 2], "c": 9}, {"b": 3, "c": [4, 5]}]},
+            bson!([[1, 9], [2, 9], [3, 4], [3, 5]]),
+        );
+        check(&inner, doc! {"a": []}, bson!([[null, null]]));
+        check(
+            &doc! {"a": 1, "a.b": 1},
+            doc! {"a": [{"b": 1}, {"b": 2}]},
+            bson!([[{"b": 1}, 1], [{"b": 2}, 2]]),
+        );
+    }
+
+    #[test]
+    fn sparse_keys_are_mongods() {
+        for (pattern, document, count) in [
+            (doc! {"a": 1}, doc! {}, 0),
+            (doc! {"a": 1}, doc! {"a": null}, 1),
+            (doc! {"a": 1}, doc! {"a": []}, 1),
+            (doc! {"a": 1, "b": 1}, doc! {"a": 1}, 1),
+            (doc! {"a": 1, "b": 1}, doc! {}, 0),
+            (doc! {"a.b": 1}, doc! {"a": []}, 0),
+            (doc! {"a.b": 1}, doc! {"a": [{}, {"b": 1}]}, 1),
+            (doc! {"a.b": 1, "c": 1}, doc! {"a": [{}]}, 0),
+        ] {
+            assert_eq!(keys(pattern, document, true).unwrap().len(), count);
+        }
+    }
+
+    #[test]
+    fn multikey_paths_are_mongods() {
+        let spec = spec(doc! {"a.b": 1, "a.c": 1}, false);
+        let found = spec
+            .keys(&bytes(&doc! {"a": [{"b": [1, 2], "c": 5}]}))
+            .unwrap();
+        assert!(found.multikey.within(0, 1) && found.multikey.field(1));
+        assert_eq!(
+            Doc::new(&found.multikey.paths(&spec)).to_string(),
+            "{ a.b: [ \"a\", \"a.b\" ], a.c: [ \"a\" ] }"
+        );
+    }
+
+    #[test]
+    fn hashed_and_wildcard_keys() {
+        let hashed = doc! {"a": "hashed"};
+        assert_eq!(keys(hashed.clone(), doc! {"a": []}, false), Err(16766));
+        assert_eq!(
+            keys(hashed, doc! {"a": {"b": [1]}}, false).unwrap().len(),
+            1
+        );
+        for (document, count) in [
+            (doc! {"_id": 1}, 0),
+            (doc! {"a": 1}, 1),
+            (doc! {"a": [1, 2]}, 2),
+            (doc! {"a": []}, 1),
+            (doc! {"a": {}}, 1),
+            (doc! {"a": {"b": 1, "c": [1, {"d": 2}]}}, 3),
+            (doc! {"a": [[1, 2]]}, 1),
+            (doc! {"a": [{"b": 1}, {"b": 2}]}, 2),
+            (doc! {"a": [{}]}, 1),
+        ] {
+            let found = keys(doc! {"$**": 1}, document.clone(), false).unwrap();
+            assert_eq!(found.len(), count, "{document}");
+        }
+    }
+
+    #[test]
+    fn duplicates_are_described_as_mongod_does() {
+        let spec = spec(doc! {"a": 1, "b.c": -1}, false);
+        let document = bytes(&doc! {"a": "x", "b": [{"c": {"y": 1}}]});
+        let key = spec.keys(&document).unwrap().keys.remove(0);
+        let error = spec
+            .duplicate("t.d", Doc::new(&document), &key)
+            .into_error();
+        assert_eq!(
+            error.message(),
+            "E11000 duplicate key error collection: t.d index: n dup key: { a: \"x\", b.c: { y: 1 } }"
+        );
+        assert_eq!(
+            Doc::new(error.details().unwrap()).to_string(),
+            "{ keyPattern: { a: 1, b.c: -1 }, keyValue: { a: \"x\", b.c: { y: 1 } } }"
+        );
+    }
+}
