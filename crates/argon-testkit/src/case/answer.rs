@@ -149,7 +149,7 @@ impl Normalizer {
                 (_, value) => rest.append(key, value),
             }
         }
-        let mut line = format!("error: {code} {name}");
+        let mut line = format!("error: {code} {name}").trim_end().to_owned();
         if !rest.is_empty() {
             line.push(' ');
             line.push_str(&self.render(&rest));

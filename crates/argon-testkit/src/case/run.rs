@@ -114,10 +114,10 @@ impl Player<'_> {
             if index > 0 {
                 lines.push("--".to_owned());
             }
-            let command = self.fill_in(text)?;
+            let (command, own_db) = take_db(&self.fill_in(text)?)?;
             wrote |= !is_read(&command);
             let first = lines.len();
-            self.command(&db, &command, step, &mut lines)?;
+            self.command(own_db.as_ref().unwrap_or(&db), &command, step, &mut lines)?;
             self.hide_cursor(&mut lines[first..]);
         }
         for collection in &step.contents {
@@ -231,6 +231,19 @@ impl Player<'_> {
             reply = self.client.run_command(db, &more)?;
         }
     }
+}
+
+/// Takes `$db` out of a command that names its database itself.
+fn take_db(command: &RawDocument) -> Result<(RawDocumentBuf, Option<String>)> {
+    let mut rest = RawDocumentBuf::new();
+    let mut db = None;
+    for element in command {
+        match element? {
+            (key, RawBsonRef::String(name)) if key.as_str() == "$db" => db = Some(name.to_owned()),
+            (key, value) => rest.append(key, value),
+        }
+    }
+    Ok((rest, db))
 }
 
 fn is_read(command: &RawDocument) -> bool {
