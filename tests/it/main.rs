@@ -8,4 +8,5 @@ mod layering;
 mod licenses;
 mod malformed;
 mod metadata;
+mod startup;
 mod tidy;
