@@ -24,6 +24,7 @@ pub mod filter;
 pub mod index;
 pub mod path;
 pub mod regex;
+pub mod sort;
 pub mod update;
 pub mod value;
 
@@ -34,5 +35,6 @@ pub use error_code::ErrorCode;
 pub use expr::{Expr, Scope};
 pub use filter::Filter;
 pub use path::Path;
+pub use sort::Sort;
 pub use update::{Update, UpdateOptions};
 pub use value::{Doc, DocBuf, Value, ValueRef};

@@ -96,7 +96,11 @@ const DECIMALS: &[&str] = &[
 ];
 
 fn decimal(text: &str) -> Value {
-    Value::Decimal128(Decimal::parse(text.as_bytes()).unwrap().to_bytes())
+    Value::Decimal128(
+        Decimal::parse(text.as_bytes())
+            .expect("a decimal")
+            .to_bytes(),
+    )
 }
 
 fn number() -> impl Strategy<Value = Value> {

@@ -182,10 +182,9 @@ impl IndexSpec {
         multikey: &mut Multikey,
         visit: &mut dyn FnMut(&[ValueRef<'d>]),
     ) -> Result<()> {
-        let hashed = self.kind == Kind::Hashed;
         let mut expansion = Expansion {
             path: &|index: usize| &self.fields[index].path,
-            refuse_arrays: hashed,
+            refuse_arrays: self.kind == Kind::Hashed,
             multikey,
             visit: &mut |values, found| {
                 if found || !self.sparse {
@@ -193,13 +192,7 @@ impl IndexSpec {
                 }
             },
         };
-        expand(&mut expansion, self.fields.len(), doc).map_err(|failure| match failure {
-            Failure::Parallel(second, first) => Error::new(
-                ErrorCode::CannotIndexParallelArrays,
-                format!("cannot index parallel arrays [{second}] [{first}]"),
-            ),
-            Failure::Other(error) => error,
-        })
+        expansion.start(self.fields.len(), doc)
     }
 
     fn encode(&self, values: &[ValueRef<'_>]) -> Vec<u8> {
@@ -232,23 +225,32 @@ pub(crate) fn plain_value<'d>(doc: Doc<'d>, path: &Path) -> Option<ValueRef<'d>>
     }
 }
 
-/// Taking a document apart along several paths at once.
-pub(crate) struct Expansion<'e, 'p, 'd> {
-    /// The path of each field.
-    pub(crate) path: &'e dyn Fn(usize) -> &'p Path,
-    /// Whether an array on a path is an error, as in a hashed index.
-    pub(crate) refuse_arrays: bool,
-    pub(crate) multikey: &'e mut Multikey,
-    /// Gets the values of each combination, null where missing, and whether any was there.
-    pub(crate) visit: &'e mut dyn FnMut(&[ValueRef<'d>], bool),
+/// Shows `visit` every combination of values (null where missing) to which `fields` paths lead in `doc`, as the keys of
+/// an index on them.
+pub(crate) fn combinations<'p, 'd>(
+    doc: Doc<'d>,
+    path: &dyn Fn(usize) -> &'p Path,
+    fields: usize,
+    visit: &mut dyn FnMut(&[ValueRef<'d>]),
+) -> Result<()> {
+    let mut expansion = Expansion {
+        path,
+        refuse_arrays: false,
+        multikey: &mut Multikey::default(),
+        visit: &mut |values, _| visit(values),
+    };
+    expansion.start(fields, doc)
 }
 
-/// Why a document cannot be taken apart.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Two paths end in different arrays, of these names.
-    Parallel(String, String),
-    Other(Error),
+/// Taking a document apart along several paths at once.
+struct Expansion<'e, 'p, 'd> {
+    /// The path of each field.
+    path: &'e dyn Fn(usize) -> &'p Path,
+    /// Whether an array on a path is an error, as in a hashed index.
+    refuse_arrays: bool,
+    multikey: &'e mut Multikey,
+    /// Gets the values of each combination, null where missing, and whether any was there.
+    visit: &'e mut dyn FnMut(&[ValueRef<'d>], bool),
 }
 
 /// How far one field has got.
@@ -264,21 +266,16 @@ enum State<'d> {
 
 type States<'d> = SmallVec<[State<'d>; 4]>;
 
-/// Runs `expansion` over `fields` paths in `doc`.
-pub(crate) fn expand<'d>(
-    expansion: &mut Expansion<'_, '_, 'd>,
-    fields: usize,
-    doc: Doc<'d>,
-) -> Result<(), Failure> {
-    let start = State::At {
-        value: ValueRef::Document(doc),
-        rest: 0,
-    };
-    expansion.run(SmallVec::from_elem(start, fields))
-}
-
 impl<'p, 'd> Expansion<'_, 'p, 'd> {
-    fn run(&mut self, mut states: States<'d>) -> Result<(), Failure> {
+    fn start(&mut self, fields: usize, doc: Doc<'d>) -> Result<()> {
+        let start = State::At {
+            value: ValueRef::Document(doc),
+            rest: 0,
+        };
+        self.run(SmallVec::from_elem(start, fields))
+    }
+
+    fn run(&mut self, mut states: States<'d>) -> Result<()> {
         let mut first: Option<(Doc<'d>, usize, usize)> = None;
         for (index, state) in states.iter_mut().enumerate() {
             if let State::At { value, rest } = *state {
@@ -288,16 +285,20 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
                 continue;
             };
             if self.refuse_arrays {
-                return Err(Failure::Other(self.array_in_hashed(index, rest)));
+                return Err(self.array_in_hashed(index, rest));
             }
             match first {
                 None => first = Some((array, index, rest)),
                 Some((other, other_index, other_rest)) => {
                     // The same array is the same bytes at the same place.
                     if !std::ptr::eq(array.as_bytes(), other.as_bytes()) {
-                        return Err(Failure::Parallel(
-                            self.name(index, rest),
-                            self.name(other_index, other_rest),
+                        return Err(Error::new(
+                            ErrorCode::CannotIndexParallelArrays,
+                            format!(
+                                "cannot index parallel arrays [{}] [{}]",
+                                self.name(index, rest),
+                                self.name(other_index, other_rest)
+                            ),
                         ));
                     }
                 }
@@ -344,7 +345,7 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
 
     /// Goes on from `array`, which one or more fields have reached: by position, where their next component is one, by
     /// each item otherwise.
-    fn enter(&mut self, mut states: States<'d>, array: Doc<'d>) -> Result<(), Failure> {
+    fn enter(&mut self, mut states: States<'d>, array: Doc<'d>) -> Result<()> {
         let mut by_item: SmallVec<[usize; 4]> = SmallVec::new();
         for index in 0..states.len() {
             let State::Array { rest, .. } = states[index] else {
@@ -393,12 +394,7 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
     }
 
     /// The state after the position that the next component names, if it names one that `array` has.
-    fn by_position(
-        &self,
-        index: usize,
-        array: Doc<'d>,
-        rest: usize,
-    ) -> Result<Option<State<'d>>, Failure> {
+    fn by_position(&self, index: usize, array: Doc<'d>, rest: usize) -> Result<Option<State<'d>>> {
         let parts = self.path(index).parts();
         let Some(part) = parts.get(rest) else {
             return Ok(None);
@@ -414,13 +410,13 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
             .filter_map(|item| item.as_document())
             .any(|inner| inner.get(part.name()).is_some());
         if ambiguous {
-            return Err(Failure::Other(Error::location(
+            return Err(Error::location(
                 16746,
                 format!(
                     "Ambiguous field name found in array (do not use numeric field names in embedded elements in an array), field: '{}' for array: {array}",
                     bstr::BStr::new(part.name())
                 ),
-            )));
+            ));
         }
         let rest = rest + 1;
         Ok(Some(if rest == parts.len() {

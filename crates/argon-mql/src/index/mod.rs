@@ -23,6 +23,8 @@ pub use conflict::Existing;
 pub use duplicate::DuplicateKey;
 pub use keys::{IndexKeys, Multikey};
 
+pub(crate) use keys::{combinations, plain_value};
+
 /// Most fields of a compound index.
 ///
 /// Source: MongoDB manual, "MongoDB Limits and Thresholds", "Number of Indexed Fields in a Compound Index".
