@@ -1,5 +1,9 @@
 //! What a parse needs to know of the command it is part of.
 
+use std::sync::Arc;
+
+use crate::collation::Collation;
+
 /// The surroundings of a parse: which variables may be named, and what the place allows.
 ///
 /// One per command, or per sub-pipeline that defines variables of its own.
@@ -9,6 +13,8 @@ pub struct ParseContext {
     pub variables: Vec<String>,
     /// Whether `$$DESCEND`, `$$PRUNE` and `$$KEEP` exist, and `$$CURRENT` may differ from `$$ROOT`: inside `$redact`.
     pub redact: bool,
+    /// How strings are compared; none is by bytes.
+    pub collation: Option<Arc<Collation>>,
 }
 
 impl ParseContext {

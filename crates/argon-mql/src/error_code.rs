@@ -84,6 +84,7 @@ error_codes! {
     126 RPCProtocolNegotiationFailed,
     136 CappedPositionLost,
     146 ExceededMemoryLimit,
+    159 DurationOverflow,
     165 ViewDepthLimitExceeded,
     166 CommandNotSupportedOnView,
     167 OptionNotSupportedOnView,

@@ -8,6 +8,7 @@ use super::Expr;
 use super::node::Node;
 use super::ops::{Fold, Function};
 use super::scope::Scope;
+use crate::collation::Collation;
 use crate::value::Doc;
 use crate::{Env, Result};
 
@@ -18,11 +19,20 @@ impl Expr {
     /// What a constant part fails with.
     pub(super) fn fold(&mut self) -> Result<()> {
         match &mut self.node {
-            Node::Constant(_) | Node::Path(_) => return Ok(()),
-            Node::Call { op, args } => {
+            Node::Constant(_) | Node::Absent | Node::Path(_) => return Ok(()),
+            Node::Call {
+                op,
+                args,
+                collation,
+            } => {
                 fold_all(args)?;
-                if op.fold != Fold::None && args.len() > 1 && !args.iter().all(Expr::is_constant) {
-                    *args = merge(op, args)?.into();
+                if matches!(op.fold, Fold::Neighbours | Fold::All)
+                    && args.len() > 1 && !args.iter().all(Expr::is_constant) {
+                    let run = Run {
+                        op,
+                        collation: collation.clone(),
+                    };
+                    *args = run.merge(args)?.into();
                 }
             }
             Node::Array(items) => fold_all(items)?,
@@ -43,7 +53,7 @@ impl Expr {
                 return Ok(());
             }
         }
-        if self.has_only_constants() {
+        if self.is_foldable() && self.has_only_constants() {
             *self = Expr::constant(self.eval_constant()?);
         }
         Ok(())
@@ -54,11 +64,16 @@ impl Expr {
         self.as_constant().is_some()
     }
 
+    /// Whether mongod would evaluate it ahead of the documents once its arguments are known.
+    fn is_foldable(&self) -> bool {
+        !matches!(&self.node, Node::Call { op, .. } if op.fold == Fold::Never)
+    }
+
     fn has_only_constants(&self) -> bool {
         match &self.node {
-            Node::Call { args: items, .. } | Node::Array(items) => {
-                items.iter().all(Expr::is_constant)
-            }
+            Node::Call { args: items, .. } | Node::Array(items) => items
+                .iter()
+                .all(|item| item.is_constant() || item.is_absent()),
             Node::Object(fields) => fields.iter().all(|(_, field)| field.is_constant()),
             _ => false,
         }
@@ -79,35 +94,44 @@ fn fold_all(items: &mut Arc<[Expr]>) -> Result<()> {
         .try_for_each(Expr::fold)
 }
 
-/// Merges the constants among `args`, at least one of which is none.
-fn merge(op: &'static Function, args: &[Expr]) -> Result<Vec<Expr>> {
-    let mut merged: Vec<Expr> = Vec::with_capacity(args.len());
-    let mut run: Vec<Expr> = Vec::new();
-    for arg in args {
-        if arg.is_constant() {
-            run.push(arg.clone());
-        } else {
-            if op.fold == Fold::Neighbours {
-                close_run(op, &mut run, &mut merged)?;
-            }
-            merged.push(arg.clone());
-        }
-    }
-    close_run(op, &mut run, &mut merged)?;
-    Ok(merged)
+/// Merges runs of constants among the arguments of an operator.
+struct Run {
+    op: &'static Function,
+    collation: Option<Arc<Collation>>,
 }
 
-fn close_run(op: &'static Function, run: &mut Vec<Expr>, merged: &mut Vec<Expr>) -> Result<()> {
-    if run.len() < 2 {
-        merged.append(run);
-        return Ok(());
+impl Run {
+    /// Merges the constants among `args`, at least one of which is none.
+    fn merge(&self, args: &[Expr]) -> Result<Vec<Expr>> {
+        let mut merged: Vec<Expr> = Vec::with_capacity(args.len());
+        let mut run: Vec<Expr> = Vec::new();
+        for arg in args {
+            if arg.is_constant() {
+                run.push(arg.clone());
+            } else {
+                if self.op.fold == Fold::Neighbours {
+                    self.close(&mut run, &mut merged)?;
+                }
+                merged.push(arg.clone());
+            }
+        }
+        self.close(&mut run, &mut merged)?;
+        Ok(merged)
     }
-    let call = Expr {
-        node: Node::Call {
-            op,
-            args: std::mem::take(run).into(),
-        },
-    };
-    merged.push(Expr::constant(call.eval_constant()?));
-    Ok(())
+
+    fn close(&self, run: &mut Vec<Expr>, merged: &mut Vec<Expr>) -> Result<()> {
+        if run.len() < 2 {
+            merged.append(run);
+            return Ok(());
+        }
+        let call = Expr {
+            node: Node::Call {
+                op: self.op,
+                args: std::mem::take(run).into(),
+                collation: self.collation.clone(),
+            },
+        };
+        merged.push(Expr::constant(call.eval_constant()?));
+        Ok(())
+    }
 }

@@ -12,15 +12,31 @@
 //! Operators that choose what to evaluate, or that take named arguments, register a parse function instead and
 //! implement [`Operator`].
 
+mod accumulator;
+mod arithmetic;
+mod array;
 mod boolean;
+mod comparison;
 mod conditional;
+mod convert;
+mod date;
 mod fold;
+mod iterate;
 mod literal;
+mod miscellaneous;
 mod node;
 mod ops;
 mod parse;
+mod object;
 mod path;
+mod regex;
 mod scope;
+mod set;
+mod sort_array;
+mod string;
+mod text;
+mod trigonometry;
+mod variable;
 
 use std::sync::Arc;
 
@@ -78,11 +94,17 @@ impl Expr {
     pub fn operand<'s>(&'s self, scope: &Scope<'s>) -> Result<Operand<'s>> {
         match &self.node {
             Node::Constant(value) => Ok(Operand::Known(value)),
+            Node::Absent => Ok(Operand::MISSING),
             Node::Path(path) => path.eval(scope),
-            Node::Call { op, args } => (op.eval)(&Call {
+            Node::Call {
+                op,
+                args,
+                collation,
+            } => (op.eval)(&Call {
                 name: op.name,
                 args,
                 scope: *scope,
+                collation: collation.as_deref(),
             })
             .map(Operand::Owned),
             Node::Operator(operator) => operator.eval(scope),
@@ -148,7 +170,7 @@ impl Expr {
     /// The name and arguments, if it is an operator that evaluates all its arguments, such as `$eq`.
     pub fn as_call(&self) -> Option<(&'static str, &[Expr])> {
         match &self.node {
-            Node::Call { op, args } => Some((op.name, args)),
+            Node::Call { op, args, .. } => Some((op.name, args)),
             _ => None,
         }
     }
@@ -176,11 +198,20 @@ impl Expr {
 
     fn each_child(&self, visit: &mut dyn FnMut(&Expr)) {
         match &self.node {
-            Node::Constant(_) | Node::Path(_) => {}
+            Node::Constant(_) | Node::Absent | Node::Path(_) => {}
             Node::Call { args: items, .. } | Node::Array(items) => items.iter().for_each(visit),
             Node::Object(fields) => fields.iter().for_each(|(_, field)| visit(field)),
             Node::Operator(operator) => operator.each(visit),
         }
+    }
+
+    fn absent() -> Expr {
+        Expr { node: Node::Absent }
+    }
+
+    /// Whether it stands for a named argument that was not given.
+    fn is_absent(&self) -> bool {
+        matches!(self.node, Node::Absent)
     }
 
     fn operator(operator: impl node::Operator + 'static) -> Expr {

@@ -8,16 +8,21 @@ use super::ops::Function;
 use super::path::Path;
 use super::scope::{Operand, Scope};
 use crate::Result;
+use crate::collation::Collation;
 use crate::value::Value;
 
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Constant(Value),
+    /// A named argument that was not given.
+    Absent,
     Path(Path),
     /// An operator that takes its arguments by position.
     Call {
         op: &'static Function,
         args: Arc<[Expr]>,
+        /// How it compares strings.
+        collation: Option<Arc<Collation>>,
     },
     /// An operator that parsed itself.
     Operator(Arc<dyn Operator>),
@@ -47,6 +52,7 @@ pub(super) struct Call<'s> {
     pub(super) name: &'static str,
     pub(super) args: &'s [Expr],
     pub(super) scope: Scope<'s>,
+    pub(super) collation: Option<&'s Collation>,
 }
 
 impl<'s> Call<'s> {
@@ -57,6 +63,11 @@ impl<'s> Call<'s> {
             Some(arg) => arg.operand(&self.scope),
             None => Ok(Operand::MISSING),
         }
+    }
+
+    /// Whether the optional argument `index` was given.
+    pub(super) fn is_given(&self, index: usize) -> bool {
+        self.args.get(index).is_some_and(|arg| !arg.is_absent())
     }
 
     /// How many arguments were given.

@@ -1,7 +1,7 @@
 //! The registration of operators: one sorted table per category, one lookup over all of them.
 
 use std::ops::RangeInclusive;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use super::Expr;
 use super::node::Call;
@@ -15,7 +15,6 @@ pub(super) const ARGS_MAX: usize = usize::MAX;
 /// A row of a category's table.
 #[derive(Debug)]
 pub(super) enum Op {
-    /// An operator that takes its arguments by position and evaluates them when it wants to.
     Function(Function),
     /// An operator that parses its own argument.
     Parsed {
@@ -24,19 +23,61 @@ pub(super) enum Op {
     },
 }
 
-/// An operator that takes its arguments by position.
+/// An operator whose arguments are all expressions, which it evaluates when it wants to.
 #[derive(Debug)]
 pub(super) struct Function {
     pub(super) name: &'static str,
-    pub(super) args: RangeInclusive<usize>,
+    pub(super) args: Args,
     pub(super) eval: fn(&Call<'_>) -> Result<Value>,
     pub(super) fold: Fold,
 }
 
-/// How constants among the arguments are folded if not all are.
+/// How an operator takes its arguments.
+#[derive(Debug)]
+pub(super) enum Args {
+    /// By position: how many.
+    Positional(RangeInclusive<usize>),
+    /// By position, two or more: the code for fewer.
+    AtLeastTwo(i32),
+    /// By name, in an object.
+    Named(Named),
+}
+
+/// Arguments by name, and the codes of what can be wrong with them.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) not_an_object: i32,
+    pub(super) unknown: i32,
+    pub(super) fields: &'static [Field],
+}
+
+/// A named argument: at evaluation, its index is its place in the list.
+#[derive(Debug)]
+pub(super) struct Field {
+    name: &'static str,
+    /// The code of its absence; 0 if it may be absent.
+    required: i32,
+}
+
+/// A named argument whose absence is an error with `code`.
+pub(super) const fn required(name: &'static str, code: i32) -> Field {
+    Field {
+        name,
+        required: code,
+    }
+}
+
+/// A named argument that may be absent.
+pub(super) const fn optional(name: &'static str) -> Field {
+    Field { name, required: 0 }
+}
+
+/// How constant arguments are folded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fold {
-    /// Not at all.
+    /// Not even if all are constant: each document evaluates it.
+    Never,
+    /// Only if all are constant.
     None,
     /// Neighbours become one: the operator is associative.
     Neighbours,
@@ -63,9 +104,48 @@ impl Op {
     ) -> Op {
         Op::Function(Function {
             name,
-            args,
+            args: Args::Positional(args),
             eval,
             fold,
+        })
+    }
+
+    /// An operator that takes two or more arguments, and fails with `code` for fewer.
+    pub(super) const fn at_least_two(
+        name: &'static str,
+        code: i32,
+        eval: fn(&Call<'_>) -> Result<Value>,
+    ) -> Op {
+        Op::Function(Function {
+            name,
+            args: Args::AtLeastTwo(code),
+            eval,
+            fold: Fold::None,
+        })
+    }
+
+    /// The same operator, never evaluated ahead of the documents.
+    pub(super) const fn unfolded(self) -> Op {
+        match self {
+            Op::Function(function) => Op::Function(Function {
+                fold: Fold::Never,
+                ..function
+            }),
+            parsed @ Op::Parsed { .. } => parsed,
+        }
+    }
+
+    /// An operator that takes its arguments by name.
+    pub(super) const fn named(
+        name: &'static str,
+        args: Named,
+        eval: fn(&Call<'_>) -> Result<Value>,
+    ) -> Op {
+        Op::Function(Function {
+            name,
+            args: Args::Named(args),
+            eval,
+            fold: Fold::None,
         })
     }
 
@@ -87,9 +167,24 @@ impl Op {
 
 /// The categories, as the manual has them.
 static CATEGORIES: &[&[Op]] = &[
+    super::accumulator::OPS,
+    super::arithmetic::OPS,
+    super::array::OPS,
     super::boolean::OPS,
+    super::comparison::OPS,
     super::conditional::OPS,
+    super::convert::OPS,
+    super::date::OPS,
+    super::iterate::OPS,
     super::literal::OPS,
+    super::miscellaneous::OPS,
+    super::object::OPS,
+    super::regex::OPS,
+    super::set::OPS,
+    super::sort_array::OPS,
+    super::string::OPS,
+    super::trigonometry::OPS,
+    super::variable::OPS,
 ];
 
 static BY_NAME: LazyLock<Vec<&'static Op>> = LazyLock::new(|| {
@@ -118,29 +213,97 @@ pub(super) fn find(name: &[u8]) -> Result<&'static Op> {
 }
 
 impl Function {
-    /// Checks that `given` arguments are right in number.
-    pub(super) fn check_arity(&self, given: usize) -> Result<()> {
-        let (least, most) = (*self.args.start(), *self.args.end());
-        if self.args.contains(&given) {
-            return Ok(());
+    /// Compiles the arguments in `operand`, each with `parser`.
+    pub(super) fn parse_args(
+        &self,
+        operand: ValueRef<'_>,
+        parser: &Parser<'_>,
+    ) -> Result<Arc<[Expr]>> {
+        match &self.args {
+            Args::Positional(arity) => {
+                let args = parser.args(operand)?;
+                check_arity(self.name, arity, args.len())?;
+                Ok(args)
+            }
+            Args::AtLeastTwo(code) => {
+                let args = parser.args(operand)?;
+                if args.len() < 2 {
+                    return Err(Error::location(
+                        *code,
+                        format!("{} needs at least two arguments, had: {}", self.name, args.len()),
+                    ));
+                }
+                Ok(args)
+            }
+            Args::Named(named) => named.parse(self.name, operand, parser),
         }
-        let name = self.name;
-        Err(if least == most {
-            Error::location(
-                16020,
-                format!(
-                    "Expression {name} takes exactly {least} arguments. {given} were passed in."
-                ),
-            )
-        } else {
-            Error::location(
-                28667,
-                format!(
-                    "Expression {name} takes at least {least} arguments, and at most {most}, but {given} were passed in."
-                ),
-            )
-        })
     }
+}
+
+impl Named {
+    pub(super) fn parse(
+        &self,
+        operator: &str,
+        operand: ValueRef<'_>,
+        parser: &Parser<'_>,
+    ) -> Result<Arc<[Expr]>> {
+        let Some(doc) = operand.as_document() else {
+            return Err(Error::location(
+                self.not_an_object,
+                format!(
+                    "{operator} expects an object of named arguments but found: {}",
+                    operand.type_name()
+                ),
+            ));
+        };
+        let mut args = vec![Expr::absent(); self.fields.len()];
+        for element in doc.iter() {
+            let key = element.key();
+            match self
+                .fields
+                .iter()
+                .position(|field| field.name.as_bytes() == &**key)
+            {
+                Some(index) => args[index] = parser.parse(element.value())?,
+                None => {
+                    return Err(Error::location(
+                        self.unknown,
+                        format!("{operator} found an unknown argument: {key}"),
+                    ));
+                }
+            }
+        }
+        for (field, arg) in self.fields.iter().zip(&args) {
+            if field.required != 0 && arg.is_absent() {
+                return Err(Error::location(
+                    field.required,
+                    format!("{operator} requires '{}' to be specified", field.name),
+                ));
+            }
+        }
+        Ok(args.into())
+    }
+}
+
+/// Checks that `given` arguments are right in number.
+pub(super) fn check_arity(name: &str, arity: &RangeInclusive<usize>, given: usize) -> Result<()> {
+    let (least, most) = (*arity.start(), *arity.end());
+    if arity.contains(&given) {
+        return Ok(());
+    }
+    Err(if least == most {
+        Error::location(
+            16020,
+            format!("Expression {name} takes exactly {least} arguments. {given} were passed in."),
+        )
+    } else {
+        Error::location(
+            28667,
+            format!(
+                "Expression {name} takes at least {least} arguments, and at most {most}, but {given} were passed in."
+            ),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Expr;
 use super::node::Node;
-use super::ops::{self, Function, Op};
+use super::ops::{self, Op};
 use super::path::{Path, check_field_name, check_variable_name};
 use crate::value::{DEPTH_MAX, Doc, Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
@@ -122,22 +122,15 @@ impl<'a> Parser<'a> {
 
     fn call(&self, name: &[u8], operand: ValueRef<'_>) -> Result<Expr> {
         match ops::find(name)? {
-            Op::Function(function) => self.function(function, operand),
+            Op::Function(function) => Ok(Expr {
+                node: Node::Call {
+                    op: function,
+                    args: function.parse_args(operand, self)?,
+                    collation: self.cx.collation.clone(),
+                },
+            }),
             Op::Parsed { parse, .. } => parse(operand, self),
         }
-    }
-
-    /// A call of `function` with the arguments in `operand`: an array of them, or the only one.
-    pub(super) fn function(
-        &self,
-        function: &'static Function,
-        operand: ValueRef<'_>,
-    ) -> Result<Expr> {
-        let args = self.args(operand)?;
-        function.check_arity(args.len())?;
-        Ok(Expr {
-            node: Node::Call { op: function, args },
-        })
     }
 
     /// The arguments in `operand`: an array of them, or the only one.

@@ -1,0 +1,280 @@
+//! Arithmetic operators. What ends at a whole number and at a power of ten is in `round`.
+
+mod power;
+mod round;
+
+use super::Operand;
+use super::node::Call;
+use super::ops::{ARGS_MAX, Fold, Op};
+use crate::accumulator::Sum;
+use crate::value::{Decimal, Number, Value, ValueRef};
+use crate::{Error, ErrorCode, Result};
+
+pub(super) const OPS: &[Op] = &[
+    Op::function("$abs", 1..=1, abs),
+    Op::folding("$add", 0..=ARGS_MAX, add, Fold::All),
+    Op::function("$ceil", 1..=1, round::ceil),
+    Op::function("$divide", 2..=2, divide),
+    Op::function("$exp", 1..=1, power::exp),
+    Op::function("$floor", 1..=1, round::floor),
+    Op::function("$ln", 1..=1, power::ln),
+    Op::function("$log", 2..=2, power::log),
+    Op::function("$log10", 1..=1, power::log10),
+    Op::function("$mod", 2..=2, modulo),
+    Op::folding("$multiply", 0..=ARGS_MAX, multiply, Fold::All),
+    Op::function("$pow", 2..=2, power::pow),
+    Op::function("$round", 1..=2, round::round),
+    Op::function("$sqrt", 1..=1, power::sqrt),
+    Op::function("$subtract", 2..=2, subtract),
+    Op::function("$trunc", 1..=2, round::trunc),
+];
+
+/// The only argument as a number, or `None` if it is null.
+pub(super) fn number_or_null(call: &Call<'_>, arg: &Operand<'_>) -> Result<Option<Number>> {
+    let value = arg.as_ref();
+    match Number::from_value(value) {
+        Some(number) => Ok(Some(number)),
+        None if value.is_nullish() => Ok(None),
+        None => Err(Error::location(
+            28765,
+            format!(
+                "{} only supports numeric types, not {}",
+                call.name,
+                value.type_name()
+            ),
+        )),
+    }
+}
+
+fn abs(call: &Call<'_>) -> Result<Value> {
+    let Some(number) = number_or_null(call, &call.arg(0)?)? else {
+        return Ok(Value::Null);
+    };
+    Ok(match number {
+        Number::Int64(i64::MIN) => {
+            return Err(Error::location(28680, "can't take $abs of long long min"));
+        }
+        Number::Int64(value) => Value::Int64(value.abs()),
+        Number::Int32(value) => Number::narrow(i64::from(value).abs()).to_value(),
+        Number::Double(value) => Value::Double(value.abs()),
+        Number::Decimal(value) => Value::Decimal128(value.abs().to_bytes()),
+    })
+}
+
+fn add(call: &Call<'_>) -> Result<Value> {
+    // Two integers are by far the most frequent.
+    if call.len() == 2 {
+        let (a, b) = (call.arg(0)?, call.arg(1)?);
+        if let (ValueRef::Int32(a), ValueRef::Int32(b)) = (a.as_ref(), b.as_ref()) {
+            return Ok(Number::narrow(i64::from(a) + i64::from(b)).to_value());
+        }
+        let mut total = Total::default();
+        return Ok(if total.take(a.as_ref())? && total.take(b.as_ref())? {
+            total.value()?
+        } else {
+            Value::Null
+        });
+    }
+    let mut total = Total::default();
+    for index in 0..call.len() {
+        if !total.take(call.arg(index)?.as_ref())? {
+            return Ok(Value::Null);
+        }
+    }
+    total.value()
+}
+
+/// The running total of `$add`, at most one part of which is a date.
+#[derive(Default)]
+struct Total {
+    sum: Sum,
+    has_date: bool,
+}
+
+impl Total {
+    /// Adds `value`; false if it is null, which makes the whole sum null.
+    fn take(&mut self, value: ValueRef<'_>) -> Result<bool> {
+        match value {
+            ValueRef::DateTime(millis) => {
+                if self.has_date {
+                    return Err(Error::location(
+                        16612,
+                        "only one date allowed in an $add expression",
+                    ));
+                }
+                self.has_date = true;
+                self.sum.add_value(ValueRef::Int64(millis));
+            }
+            value if value.is_nullish() => return Ok(false),
+            value => {
+                if !self.sum.add_value(value) {
+                    return Err(Error::location(
+                        16554,
+                        format!(
+                            "$add only supports numeric or date types, not {}",
+                            value.type_name()
+                        ),
+                    ));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn value(&self) -> Result<Value> {
+        let sum = self.sum.value();
+        if !self.has_date {
+            return Ok(sum);
+        }
+        let millis = match Number::from_value(sum.as_ref()) {
+            // A double loses its fraction, a decimal is rounded.
+            Some(Number::Decimal(sum)) => sum.quantize(0, dec::Rounding::HalfEven).to_i64(),
+            Some(sum) => sum.to_i64_truncated(),
+            None => None,
+        };
+        millis
+            .map(Value::DateTime)
+            .ok_or_else(|| Error::new(ErrorCode::Overflow, "date overflow in $add"))
+    }
+}
+
+fn subtract(call: &Call<'_>) -> Result<Value> {
+    let (a, b) = (call.arg(0)?, call.arg(1)?);
+    let (a, b) = (a.as_ref(), b.as_ref());
+    if let (Some(a), Some(b)) = (Number::from_value(a), Number::from_value(b)) {
+        return Ok(a.subtract(b).to_value());
+    }
+    if a.is_nullish() || b.is_nullish() {
+        return Ok(Value::Null);
+    }
+    match (a, b, Number::from_value(b)) {
+        (ValueRef::DateTime(a), ValueRef::DateTime(b), _) => Ok(Value::Int64(a.wrapping_sub(b))),
+        (ValueRef::DateTime(a), _, Some(b)) => {
+            let millis = to_long(b)?;
+            a.checked_sub(millis).map(Value::DateTime).ok_or_else(|| {
+                Error::new(
+                    ErrorCode::DurationOverflow,
+                    format!("Overflow while subtracting {millis}ms from {a}ms"),
+                )
+            })
+        }
+        _ => Err(Error::type_mismatch(format!(
+            "can't $subtract {} from {}",
+            b.type_name(),
+            a.type_name()
+        ))),
+    }
+}
+
+/// The number as a long: a double loses its fraction, a decimal is rounded.
+///
+/// # Errors
+/// 31109 if it is out of range.
+pub(super) fn to_long(number: Number) -> Result<i64> {
+    let long = match number {
+        Number::Decimal(value) => value.quantize(0, dec::Rounding::HalfEven).to_i64(),
+        number => number.to_i64_truncated(),
+    };
+    long.ok_or_else(|| {
+        Error::location(
+            31109,
+            format!(
+                "Can't coerce out of range value {} to long",
+                super::text::format_number(number)
+            ),
+        )
+    })
+}
+
+fn multiply(call: &Call<'_>) -> Result<Value> {
+    let mut product = Number::Int32(1);
+    for index in 0..call.len() {
+        let arg = call.arg(index)?;
+        let value = arg.as_ref();
+        match Number::from_value(value) {
+            Some(number) => product = product.multiply(number),
+            None if value.is_nullish() => return Ok(Value::Null),
+            None => {
+                return Err(Error::type_mismatch(format!(
+                    "$multiply only supports numeric types, not {}",
+                    value.type_name()
+                )));
+            }
+        }
+    }
+    Ok(product.to_value())
+}
+
+fn divide(call: &Call<'_>) -> Result<Value> {
+    let (a, b) = (call.arg(0)?, call.arg(1)?);
+    let (a, b) = (a.as_ref(), b.as_ref());
+    let (Some(dividend), Some(divisor)) = (Number::from_value(a), Number::from_value(b)) else {
+        if a.is_nullish() || b.is_nullish() {
+            return Ok(Value::Null);
+        }
+        return Err(Error::type_mismatch(format!(
+            "$divide only supports numeric types, not {} and {}",
+            a.type_name(),
+            b.type_name()
+        )));
+    };
+    if divisor.is_zero() {
+        return Err(Error::bad_value("can't $divide by zero"));
+    }
+    Ok(match (dividend, divisor) {
+        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {
+            let quotient = dividend.to_decimal().divide(divisor.to_decimal());
+            Value::Decimal128(quotient.to_bytes())
+        }
+        _ => Value::Double(dividend.to_f64() / divisor.to_f64()),
+    })
+}
+
+fn modulo(call: &Call<'_>) -> Result<Value> {
+    let (a, b) = (call.arg(0)?, call.arg(1)?);
+    let (a, b) = (a.as_ref(), b.as_ref());
+    let (Some(dividend), Some(divisor)) = (Number::from_value(a), Number::from_value(b)) else {
+        if a.is_nullish() || b.is_nullish() {
+            return Ok(Value::Null);
+        }
+        return Err(Error::location(
+            16611,
+            format!(
+                "$mod only supports numeric types, not {} and {}",
+                a.type_name(),
+                b.type_name()
+            ),
+        ));
+    };
+    let by_zero = |code| Error::location(code, "can't $mod by zero");
+    if let (Number::Decimal(_), _) | (_, Number::Decimal(_)) = (dividend, divisor) {
+        let divisor = divisor.to_decimal();
+        if divisor.is_zero() {
+            return Err(by_zero(5_733_415));
+        }
+        return Ok(decimal(dividend.to_decimal().remainder(divisor)));
+    }
+    if divisor.is_zero() {
+        return Err(by_zero(16610));
+    }
+    // A double that is a whole int counts as one on the right, not on the left.
+    let divisor = match divisor {
+        Number::Double(_) => divisor
+            .to_i64()
+            .and_then(|whole| i32::try_from(whole).ok())
+            .map_or(divisor, Number::Int32),
+        other => other,
+    };
+    Ok(match (dividend, divisor) {
+        (Number::Int32(a), Number::Int32(b)) => Value::Int32(a.wrapping_rem(b)),
+        (Number::Int32(_) | Number::Int64(_), Number::Int32(_) | Number::Int64(_)) => {
+            let (a, b) = (dividend.to_i64_saturated(), divisor.to_i64_saturated());
+            Value::Int64(a.wrapping_rem(b))
+        }
+        _ => Value::Double(dividend.to_f64() % divisor.to_f64()),
+    })
+}
+
+pub(super) fn decimal(value: Decimal) -> Value {
+    Value::Decimal128(value.to_bytes())
+}

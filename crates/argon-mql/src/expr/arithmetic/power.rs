@@ -1,0 +1,158 @@
+//! Powers, roots and logarithms.
+
+use super::super::node::Call;
+use super::super::trigonometry::precise;
+use super::{decimal, number_or_null};
+use crate::value::{Decimal, Number, Value, ValueRef};
+use crate::{Error, Result};
+
+pub(super) fn exp(call: &Call<'_>) -> Result<Value> {
+    Ok(match number_or_null(call, &call.arg(0)?)? {
+        None => Value::Null,
+        Some(Number::Decimal(value)) if value.is_zero() => decimal(Decimal::from_i64(1)),
+        Some(Number::Decimal(value)) => decimal(precise::pad(value.exp())),
+        Some(number) => Value::Double(number.to_f64().exp()),
+    })
+}
+
+/// An argument that has to be above zero, or `None` if it is null.
+fn positive(call: &Call<'_>, code: i32) -> Result<Option<Number>> {
+    let number = number_or_null(call, &call.arg(0)?)?;
+    match number {
+        Some(number) if number.is_zero() || number.is_negative() => Err(Error::location(
+            code,
+            format!("{}'s argument must be a positive number", call.name),
+        )),
+        number => Ok(number),
+    }
+}
+
+pub(super) fn ln(call: &Call<'_>) -> Result<Value> {
+    Ok(match positive(call, 28766)? {
+        None => Value::Null,
+        Some(Number::Decimal(value)) => decimal(value.ln()),
+        Some(number) => Value::Double(number.to_f64().ln()),
+    })
+}
+
+pub(super) fn log10(call: &Call<'_>) -> Result<Value> {
+    Ok(match positive(call, 28761)? {
+        None => Value::Null,
+        Some(Number::Decimal(value)) => decimal(value.log10()),
+        Some(number) => Value::Double(number.to_f64().log10()),
+    })
+}
+
+pub(super) fn sqrt(call: &Call<'_>) -> Result<Value> {
+    let Some(number) = number_or_null(call, &call.arg(0)?)? else {
+        return Ok(Value::Null);
+    };
+    if number.is_negative() {
+        return Err(Error::location(
+            28714,
+            "$sqrt's argument must be greater than or equal to 0",
+        ));
+    }
+    Ok(match number {
+        Number::Decimal(value) => decimal(value.sqrt()),
+        number => Value::Double(number.to_f64().sqrt()),
+    })
+}
+
+/// Two numeric arguments, or `None` if one is null; `codes` and `names` are for what is no number.
+fn pair(
+    call: &Call<'_>,
+    codes: (i32, i32),
+    names: (&str, &str),
+) -> Result<Option<(Number, Number)>> {
+    let (a, b) = (call.arg(0)?, call.arg(1)?);
+    if a.is_nullish() || b.is_nullish() {
+        return Ok(None);
+    }
+    let number = |value: ValueRef<'_>, code, name| {
+        Number::from_value(value).ok_or_else(|| {
+            Error::location(
+                code,
+                format!(
+                    "{}'s {name} must be numeric, not {}",
+                    call.name,
+                    value.type_name()
+                ),
+            )
+        })
+    };
+    Ok(Some((
+        number(a.as_ref(), codes.0, names.0)?,
+        number(b.as_ref(), codes.1, names.1)?,
+    )))
+}
+
+pub(super) fn log(call: &Call<'_>) -> Result<Value> {
+    let Some((argument, base)) = pair(call, (28756, 28757), ("argument", "base"))? else {
+        return Ok(Value::Null);
+    };
+    if argument.is_zero() || argument.is_negative() {
+        return Err(Error::location(
+            28758,
+            "$log's argument must be a positive number",
+        ));
+    }
+    let is_one = base.compare(Number::Int32(1)).is_eq();
+    if base.is_zero() || base.is_negative() || is_one {
+        return Err(Error::location(
+            28759,
+            "$log's base must be a positive number not equal to 1",
+        ));
+    }
+    Ok(match (argument, base) {
+        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {
+            let argument = argument.to_decimal();
+            let is = |number| base.compare(Number::Int32(number)).is_eq();
+            // mongod 6.0.5 divides by the base itself instead of by its logarithm, unless that is 2 or 10.
+            decimal(if is(10) {
+                argument.log10()
+            } else if is(2) {
+                argument.ln().divide(Decimal::from_i64(2).ln())
+            } else {
+                argument.ln().divide(base.to_decimal())
+            })
+        }
+        _ => Value::Double(argument.to_f64().ln() / base.to_f64().ln()),
+    })
+}
+
+pub(super) fn pow(call: &Call<'_>) -> Result<Value> {
+    let Some((base, exponent)) = pair(call, (28762, 28763), ("base", "exponent"))? else {
+        return Ok(Value::Null);
+    };
+    if base.is_zero() && exponent.is_negative() {
+        return Err(Error::location(
+            28764,
+            "$pow cannot take a base of 0 and a negative exponent",
+        ));
+    }
+    let doubles = || Value::Double(base.to_f64().powf(exponent.to_f64()));
+    let narrow = matches!((base, exponent), (Number::Int32(_), Number::Int32(_)));
+    Ok(match (base, exponent) {
+        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {
+            decimal(precise::pad(base.to_decimal().pow(exponent.to_decimal())))
+        }
+        (Number::Double(_), _) | (_, Number::Double(_)) => doubles(),
+        _ => match integer_power(base.to_i64_saturated(), exponent.to_i64_saturated()) {
+            Some(power) if narrow => Number::narrow(power).to_value(),
+            Some(power) => Value::Int64(power),
+            None => doubles(),
+        },
+    })
+}
+
+/// The power, if it is a long.
+fn integer_power(base: i64, exponent: i64) -> Option<i64> {
+    let odd = exponent % 2 != 0;
+    match base {
+        1 => Some(1),
+        -1 => Some(if odd { -1 } else { 1 }),
+        0 => Some(i64::from(exponent == 0)),
+        _ => base.checked_pow(u32::try_from(exponent).ok()?),
+    }
+}

@@ -1,0 +1,3 @@
+//! To come.
+use super::ops::Op;
+pub(super) const OPS: &[Op] = &[];

@@ -1,0 +1,121 @@
+//! Trigonometry operators.
+
+use std::f64::consts::PI;
+
+use super::arithmetic::{decimal, number_or_null};
+use super::node::Call;
+use super::ops::Op;
+use super::text::format_number;
+use crate::value::{Decimal, Number, Value, ValueRef};
+use crate::{Error, Result};
+
+pub(super) mod precise;
+
+pub(super) const OPS: &[Op] = &[
+    Op::function("$acos", 1..=1, |call| bounded(call, UNIT, f64::acos, precise::acos)),
+    Op::function("$acosh", 1..=1, |call| bounded(call, FROM_ONE, f64::acosh, precise::acosh)),
+    Op::function("$asin", 1..=1, |call| bounded(call, UNIT, f64::asin, precise::asin)),
+    Op::function("$asinh", 1..=1, |call| apply(call, f64::asinh, precise::asinh)),
+    Op::function("$atan", 1..=1, |call| apply(call, f64::atan, precise::atan)),
+    Op::function("$atan2", 2..=2, atan2),
+    Op::function("$atanh", 1..=1, |call| bounded(call, UNIT, f64::atanh, precise::atanh)),
+    Op::function("$cos", 1..=1, |call| bounded(call, FINITE, f64::cos, precise::cos)),
+    Op::function("$cosh", 1..=1, |call| apply(call, f64::cosh, precise::cosh)),
+    Op::function("$degreesToRadians", 1..=1, |call| {
+        apply(call, |value| value * (PI / 180.0), precise::to_radians)
+    }),
+    Op::function("$radiansToDegrees", 1..=1, |call| {
+        apply(call, |value| value * (180.0 / PI), precise::to_degrees)
+    }),
+    Op::function("$sin", 1..=1, |call| bounded(call, FINITE, f64::sin, precise::sin)),
+    Op::function("$sinh", 1..=1, |call| apply(call, f64::sinh, precise::sinh)),
+    Op::function("$tan", 1..=1, |call| bounded(call, FINITE, f64::tan, precise::tan)),
+    Op::function("$tanh", 1..=1, |call| apply(call, f64::tanh, precise::tanh)),
+];
+
+/// The numbers that a function is defined for.
+struct Domain {
+    text: &'static str,
+    contains: fn(Number) -> bool,
+}
+
+const UNIT: Domain = Domain {
+    text: "[-1,1]",
+    contains: |number| {
+        let order = |bound| number.compare(Number::Int32(bound));
+        order(-1).is_ge() && order(1).is_le()
+    },
+};
+const FROM_ONE: Domain = Domain {
+    text: "[1,inf]",
+    contains: |number| number.compare(Number::Int32(1)).is_ge(),
+};
+const FINITE: Domain = Domain {
+    text: "(-inf,inf)",
+    contains: Number::is_finite,
+};
+
+fn apply(
+    call: &Call<'_>,
+    double: fn(f64) -> f64,
+    precise: fn(Decimal) -> Decimal,
+) -> Result<Value> {
+    Ok(match number_or_null(call, &call.arg(0)?)? {
+        None => Value::Null,
+        Some(Number::Decimal(value)) => decimal(precise(value)),
+        Some(number) => Value::Double(double(number.to_f64())),
+    })
+}
+
+fn bounded(
+    call: &Call<'_>,
+    domain: Domain,
+    double: fn(f64) -> f64,
+    precise: fn(Decimal) -> Decimal,
+) -> Result<Value> {
+    let Some(number) = number_or_null(call, &call.arg(0)?)? else {
+        return Ok(Value::Null);
+    };
+    if number.is_nan() {
+        return Ok(number.to_value());
+    }
+    if !(domain.contains)(number) {
+        return Err(Error::location(
+            50989,
+            format!(
+                "cannot apply {} to {}, value must be in {}",
+                call.name,
+                format_number(number),
+                domain.text
+            ),
+        ));
+    }
+    Ok(match number {
+        Number::Decimal(value) => decimal(precise(value)),
+        number => Value::Double(double(number.to_f64())),
+    })
+}
+
+fn atan2(call: &Call<'_>) -> Result<Value> {
+    let (y, x) = (call.arg(0)?, call.arg(1)?);
+    let number = |value: ValueRef<'_>, code| match Number::from_value(value) {
+        Some(number) => Ok(Some(number)),
+        None if value.is_nullish() => Ok(None),
+        None => Err(Error::location(
+            code,
+            format!("$atan2 only supports numeric types, not {}", value.type_name()),
+        )),
+    };
+    let Some(y) = number(y.as_ref(), 51044)? else {
+        return Ok(Value::Null);
+    };
+    let Some(x) = number(x.as_ref(), 51045)? else {
+        return Ok(Value::Null);
+    };
+    Ok(match (y, x) {
+        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {
+            decimal(precise::atan2(y.to_decimal(), x.to_decimal()))
+        }
+        _ => Value::Double(y.to_f64().atan2(x.to_f64())),
+    })
+}
