@@ -3,8 +3,8 @@
 use super::Operand;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
+use super::shim::{StdDev, Sum};
 use crate::Result;
-use crate::accumulator::{StdDev, Sum};
 use crate::value::{Number, Value, ValueRef, compare_with};
 
 pub(super) const OPS: &[Op] = &[
@@ -61,7 +61,11 @@ fn std_dev(call: &Call<'_>, sample: bool) -> Result<Value> {
 fn extreme(call: &Call<'_>, largest: bool) -> Result<Value> {
     let better = |candidate: ValueRef<'_>, best: ValueRef<'_>| {
         let order = compare_with(candidate, best, call.collation);
-        if largest { order.is_gt() } else { order.is_lt() }
+        if largest {
+            order.is_gt()
+        } else {
+            order.is_lt()
+        }
     };
     if call.len() == 1 {
         let arg = call.arg(0)?;

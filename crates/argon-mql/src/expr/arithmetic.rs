@@ -6,7 +6,7 @@ mod round;
 use super::Operand;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
-use crate::accumulator::Sum;
+use super::shim::Sum;
 use crate::value::{Decimal, Number, Value, ValueRef};
 use crate::{Error, ErrorCode, Result};
 

@@ -9,7 +9,12 @@ use crate::{Error, ErrorCode, Result};
 
 pub(super) const OPS: &[Op] = &[
     Op::function("$arrayElemAt", 2..=2, array_elem_at),
-    Op::folding("$concatArrays", 0..=ARGS_MAX, concat_arrays, Fold::Neighbours),
+    Op::folding(
+        "$concatArrays",
+        0..=ARGS_MAX,
+        concat_arrays,
+        Fold::Neighbours,
+    ),
     Op::function("$first", 1..=1, first),
     Op::function("$in", 2..=2, in_),
     Op::function("$indexOfArray", 2..=4, index_of_array),

@@ -240,10 +240,16 @@ fn branch_of(branch: ValueRef<'_>, parser: &Parser<'_>) -> Result<(Expr, Expr)> 
         *place = Some(parser.parse(element.value())?);
     }
     let case = case.ok_or_else(|| {
-        Error::location(40064, "$switch requires each branch have a 'case' expression")
+        Error::location(
+            40064,
+            "$switch requires each branch have a 'case' expression",
+        )
     })?;
     let then = then.ok_or_else(|| {
-        Error::location(40065, "$switch requires each branch have a 'then' expression.")
+        Error::location(
+            40065,
+            "$switch requires each branch have a 'then' expression.",
+        )
     })?;
     Ok((case, then))
 }
@@ -283,7 +289,8 @@ impl Operator for Switch {
     /// Drops cases that never hold; one that always does becomes the default.
     fn fold(&mut self) -> Result<Option<Expr>> {
         let constant = |case: &Expr| case.as_constant().map(|value| truthy(value.as_ref()));
-        self.branches.retain(|(case, _)| constant(case) != Some(false));
+        self.branches
+            .retain(|(case, _)| constant(case) != Some(false));
         let certain = self
             .branches
             .iter()

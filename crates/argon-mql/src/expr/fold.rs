@@ -27,7 +27,9 @@ impl Expr {
             } => {
                 fold_all(args)?;
                 if matches!(op.fold, Fold::Neighbours | Fold::All)
-                    && args.len() > 1 && !args.iter().all(Expr::is_constant) {
+                    && args.len() > 1
+                    && !args.iter().all(Expr::is_constant)
+                {
                     let run = Run {
                         op,
                         collation: collation.clone(),

@@ -99,8 +99,7 @@ struct Map {
 
 impl Map {
     fn parse(operand: ValueRef<'_>, parser: &Parser<'_>) -> Result<Expr> {
-        let [input, name, body] =
-            parameters("$map", operand, ["input", "as", "in"], 16878, 16879)?;
+        let [input, name, body] = parameters("$map", operand, ["input", "as", "in"], 16878, 16879)?;
         let input = input.ok_or_else(|| missing("$map", "input", 16880))?;
         let input = parser.parse(input)?;
         let names = item_name(name)?;
@@ -149,8 +148,7 @@ struct Filter {
 impl Filter {
     fn parse(operand: ValueRef<'_>, parser: &Parser<'_>) -> Result<Expr> {
         let names = ["input", "as", "cond", "limit"];
-        let [input, name, condition, limit] =
-            parameters("$filter", operand, names, 28646, 28647)?;
+        let [input, name, condition, limit] = parameters("$filter", operand, names, 28646, 28647)?;
         let input = input.ok_or_else(|| missing("$filter", "input", 28648))?;
         let condition = condition.ok_or_else(|| missing("$filter", "cond", 28650))?;
         let input = parser.parse(input)?;
@@ -318,7 +316,10 @@ impl Zip {
             Some(other) => {
                 return Err(Error::location(
                     34463,
-                    format!("useLongestLength must be a bool, found {}", other.type_name()),
+                    format!(
+                        "useLongestLength must be a bool, found {}",
+                        other.type_name()
+                    ),
                 ));
             }
         };
@@ -398,7 +399,10 @@ impl Operator for Zip {
     }
 
     fn each(&self, visit: &mut dyn FnMut(&Expr)) {
-        self.inputs.iter().chain(self.defaults.iter()).for_each(visit);
+        self.inputs
+            .iter()
+            .chain(self.defaults.iter())
+            .for_each(visit);
     }
 
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {

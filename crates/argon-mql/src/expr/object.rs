@@ -15,7 +15,12 @@ use crate::{Error, Result};
 pub(super) const OPS: &[Op] = &[
     Op::function("$arrayToObject", 1..=1, array_to_object),
     Op::parsed("$getField", GetField::parse),
-    Op::folding("$mergeObjects", 0..=ARGS_MAX, merge_objects, Fold::Neighbours),
+    Op::folding(
+        "$mergeObjects",
+        0..=ARGS_MAX,
+        merge_objects,
+        Fold::Neighbours,
+    ),
     Op::function("$objectToArray", 1..=1, object_to_array),
     Op::parsed("$setField", SetField::parse),
     Op::parsed("$unsetField", SetField::parse_unset),

@@ -230,7 +230,11 @@ impl Function {
                 if args.len() < 2 {
                     return Err(Error::location(
                         *code,
-                        format!("{} needs at least two arguments, had: {}", self.name, args.len()),
+                        format!(
+                            "{} needs at least two arguments, had: {}",
+                            self.name,
+                            args.len()
+                        ),
                     ));
                 }
                 Ok(args)

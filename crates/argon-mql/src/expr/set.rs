@@ -16,7 +16,12 @@ pub(super) const OPS: &[Op] = &[
     Op::function("$anyElementTrue", 1..=1, any_element_true),
     Op::function("$setDifference", 2..=2, set_difference),
     Op::at_least_two("$setEquals", 17045, set_equals),
-    Op::folding("$setIntersection", 0..=ARGS_MAX, set_intersection, Fold::All),
+    Op::folding(
+        "$setIntersection",
+        0..=ARGS_MAX,
+        set_intersection,
+        Fold::All,
+    ),
     Op::function("$setIsSubset", 2..=2, set_is_subset),
     Op::folding("$setUnion", 0..=ARGS_MAX, set_union, Fold::All),
 ];
@@ -55,10 +60,7 @@ fn set_of<'a>(array: Doc<'a>, collation: Option<&'a Collation>) -> BTreeSet<Item
     set
 }
 
-fn items<'a>(
-    array: Doc<'a>,
-    collation: Option<&'a Collation>,
-) -> impl Iterator<Item = Item<'a>> {
+fn items<'a>(array: Doc<'a>, collation: Option<&'a Collation>) -> impl Iterator<Item = Item<'a>> {
     array.values().map(move |value| Item { value, collation })
 }
 
@@ -170,7 +172,9 @@ fn set_intersection(call: &Call<'_>) -> Result<Value> {
         }
     }
     let values = result.unwrap_or_default();
-    Ok(Value::Array(DocBuf::array(values.iter().map(Value::as_ref))))
+    Ok(Value::Array(DocBuf::array(
+        values.iter().map(Value::as_ref),
+    )))
 }
 
 fn set_is_subset(call: &Call<'_>) -> Result<Value> {

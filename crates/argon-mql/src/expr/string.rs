@@ -27,8 +27,12 @@ pub(super) const OPS: &[Op] = &[
     Op::function("$substr", 3..=3, substr_bytes),
     Op::function("$substrBytes", 3..=3, substr_bytes),
     Op::function("$substrCP", 3..=3, substr_cp),
-    Op::function("$toLower", 1..=1, |call| change_case(call, <[u8]>::make_ascii_lowercase)),
-    Op::function("$toUpper", 1..=1, |call| change_case(call, <[u8]>::make_ascii_uppercase)),
+    Op::function("$toLower", 1..=1, |call| {
+        change_case(call, <[u8]>::make_ascii_lowercase)
+    }),
+    Op::function("$toUpper", 1..=1, |call| {
+        change_case(call, <[u8]>::make_ascii_uppercase)
+    }),
     Op::named("$trim", TRIM, |call| trim(call, true, true)),
 ];
 
@@ -402,9 +406,8 @@ fn substr_cp(call: &Call<'_>) -> Result<Value> {
     };
     let start = number(start.as_ref(), (34450, 34451), "starting index")?;
     let length = number(length.as_ref(), (34452, 34453), "length")?;
-    let length = usize::try_from(length).map_err(|_| {
-        Error::location(34454, "$substrCP: length must be a nonnegative integer.")
-    })?;
+    let length = usize::try_from(length)
+        .map_err(|_| Error::location(34454, "$substrCP: length must be a nonnegative integer."))?;
     let start = usize::try_from(start).map_err(|_| {
         Error::location(
             34455,

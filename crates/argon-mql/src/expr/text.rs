@@ -25,7 +25,10 @@ pub(super) fn coerce_to_string(value: ValueRef<'_>) -> Result<Cow<'_, [u8]>> {
         other => {
             return Err(Error::location(
                 16007,
-                format!("can't convert from BSON type {} to String", other.type_name()),
+                format!(
+                    "can't convert from BSON type {} to String",
+                    other.type_name()
+                ),
             ));
         }
     })

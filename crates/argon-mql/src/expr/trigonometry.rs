@@ -12,14 +12,26 @@ use crate::{Error, Result};
 pub(super) mod precise;
 
 pub(super) const OPS: &[Op] = &[
-    Op::function("$acos", 1..=1, |call| bounded(call, UNIT, f64::acos, precise::acos)),
-    Op::function("$acosh", 1..=1, |call| bounded(call, FROM_ONE, f64::acosh, precise::acosh)),
-    Op::function("$asin", 1..=1, |call| bounded(call, UNIT, f64::asin, precise::asin)),
-    Op::function("$asinh", 1..=1, |call| apply(call, f64::asinh, precise::asinh)),
+    Op::function("$acos", 1..=1, |call| {
+        bounded(call, UNIT, f64::acos, precise::acos)
+    }),
+    Op::function("$acosh", 1..=1, |call| {
+        bounded(call, FROM_ONE, f64::acosh, precise::acosh)
+    }),
+    Op::function("$asin", 1..=1, |call| {
+        bounded(call, UNIT, f64::asin, precise::asin)
+    }),
+    Op::function("$asinh", 1..=1, |call| {
+        apply(call, f64::asinh, precise::asinh)
+    }),
     Op::function("$atan", 1..=1, |call| apply(call, f64::atan, precise::atan)),
     Op::function("$atan2", 2..=2, atan2),
-    Op::function("$atanh", 1..=1, |call| bounded(call, UNIT, f64::atanh, precise::atanh)),
-    Op::function("$cos", 1..=1, |call| bounded(call, FINITE, f64::cos, precise::cos)),
+    Op::function("$atanh", 1..=1, |call| {
+        bounded(call, UNIT, f64::atanh, precise::atanh)
+    }),
+    Op::function("$cos", 1..=1, |call| {
+        bounded(call, FINITE, f64::cos, precise::cos)
+    }),
     Op::function("$cosh", 1..=1, |call| apply(call, f64::cosh, precise::cosh)),
     Op::function("$degreesToRadians", 1..=1, |call| {
         apply(call, |value| value * (PI / 180.0), precise::to_radians)
@@ -27,9 +39,13 @@ pub(super) const OPS: &[Op] = &[
     Op::function("$radiansToDegrees", 1..=1, |call| {
         apply(call, |value| value * (180.0 / PI), precise::to_degrees)
     }),
-    Op::function("$sin", 1..=1, |call| bounded(call, FINITE, f64::sin, precise::sin)),
+    Op::function("$sin", 1..=1, |call| {
+        bounded(call, FINITE, f64::sin, precise::sin)
+    }),
     Op::function("$sinh", 1..=1, |call| apply(call, f64::sinh, precise::sinh)),
-    Op::function("$tan", 1..=1, |call| bounded(call, FINITE, f64::tan, precise::tan)),
+    Op::function("$tan", 1..=1, |call| {
+        bounded(call, FINITE, f64::tan, precise::tan)
+    }),
     Op::function("$tanh", 1..=1, |call| apply(call, f64::tanh, precise::tanh)),
 ];
 
@@ -103,7 +119,10 @@ fn atan2(call: &Call<'_>) -> Result<Value> {
         None if value.is_nullish() => Ok(None),
         None => Err(Error::location(
             code,
-            format!("$atan2 only supports numeric types, not {}", value.type_name()),
+            format!(
+                "$atan2 only supports numeric types, not {}",
+                value.type_name()
+            ),
         )),
     };
     let Some(y) = number(y.as_ref(), 51044)? else {

@@ -41,10 +41,9 @@ impl Let {
                 }
             }
         }
-        let variables = variables
-            .ok_or_else(|| Error::location(16876, "Missing 'vars' parameter to $let"))?;
-        let body =
-            body.ok_or_else(|| Error::location(16877, "Missing 'in' parameter to $let"))?;
+        let variables =
+            variables.ok_or_else(|| Error::location(16876, "Missing 'vars' parameter to $let"))?;
+        let body = body.ok_or_else(|| Error::location(16877, "Missing 'in' parameter to $let"))?;
         let (ValueRef::Document(variables) | ValueRef::Array(variables)) = variables else {
             return Err(Error::location(
                 10065,

@@ -116,7 +116,10 @@ fn place(call: &Call<'_>) -> Result<Option<i32>> {
     if number.to_i64() != Some(long) {
         return Err(Error::location(
             51082,
-            format!("precision argument to {} must be a integral value", call.name),
+            format!(
+                "precision argument to {} must be a integral value",
+                call.name
+            ),
         ));
     }
     i32::try_from(long)

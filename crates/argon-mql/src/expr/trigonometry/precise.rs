@@ -11,8 +11,7 @@ const UNITS: usize = 30;
 const PRECISION: usize = 80;
 /// Terms after which a series has converged to [`PRECISION`] digits for arguments up to one.
 const TERMS_MAX: i32 = 200;
-const PI: &str =
-    "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534";
+const PI: &str = "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534";
 /// Arguments from 10^this on have lost the angle in the digits of [`PI`]; doubles have to do.
 const ANGLE_EXPONENT_MAX: i32 = 40;
 
@@ -200,10 +199,7 @@ impl Calculator {
 }
 
 /// Applies `function` to a finite `value`.
-fn finite(
-    value: Decimal,
-    function: impl FnOnce(&mut Calculator, &Number) -> Number,
-) -> Decimal {
+fn finite(value: Decimal, function: impl FnOnce(&mut Calculator, &Number) -> Number) -> Decimal {
     let mut calculator = Calculator::new();
     let number = calculator.parse(&value.to_string());
     round(&function(&mut calculator, &number))
