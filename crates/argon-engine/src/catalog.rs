@@ -1,0 +1,138 @@
+//! Projects and branches in memory: names to live branches. The store's catalogue is the truth; this follows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use argon_storage::{BranchId, BranchMeta, ProjectId, ProjectMeta};
+
+use crate::branch::Branch;
+use crate::error::{Error, Result};
+
+/// Every project and branch.
+#[derive(Default)]
+pub(crate) struct Catalog {
+    projects: BTreeMap<Arc<str>, Project>,
+}
+
+/// A project and its live branches.
+pub(crate) struct Project {
+    pub(crate) meta: ProjectMeta,
+    pub(crate) name: Arc<str>,
+    /// By wire name.
+    pub(crate) branches: BTreeMap<String, Arc<Branch>>,
+}
+
+impl Catalog {
+    /// Builds the catalogue from what the store has.
+    pub(crate) fn load(projects: Vec<ProjectMeta>, branches: Vec<BranchMeta>) -> Catalog {
+        let mut catalog = Catalog::default();
+        let mut names: BTreeMap<ProjectId, Arc<str>> = BTreeMap::new();
+        for meta in projects {
+            names.insert(meta.id, Arc::from(meta.name.as_str()));
+            catalog.add_project(meta);
+        }
+        let mut waiting = branches;
+        let mut live: BTreeMap<BranchId, Arc<Branch>> = BTreeMap::new();
+        // A parent comes before its children; identities are random, so their order says nothing.
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let mut later = Vec::new();
+            for meta in waiting {
+                let parent = match meta.parent {
+                    None => None,
+                    Some(parent) => match live.get(&parent.branch) {
+                        Some(parent) => Some(Arc::clone(parent)),
+                        None => {
+                            later.push(meta);
+                            continue;
+                        }
+                    },
+                };
+                let Some(project) = names.get(&meta.project) else {
+                    continue;
+                };
+                let branch = Arc::new(Branch::new(meta, Arc::clone(project), parent, None));
+                live.insert(branch.id(), Arc::clone(&branch));
+                catalog.add_branch(branch);
+            }
+            waiting = later;
+            if waiting.len() == before {
+                for meta in &waiting {
+                    tracing::error!(branch = %meta.id, name = meta.name, "branch without its parent left out");
+                }
+                break;
+            }
+        }
+        catalog
+    }
+
+    pub(crate) fn add_project(&mut self, meta: ProjectMeta) {
+        let name: Arc<str> = Arc::from(meta.name.as_str());
+        let project = Project {
+            meta,
+            name: Arc::clone(&name),
+            branches: BTreeMap::new(),
+        };
+        self.projects.insert(name, project);
+    }
+
+    pub(crate) fn add_branch(&mut self, branch: Arc<Branch>) {
+        if let Some(project) = self.projects.get_mut(&branch.project) {
+            project
+                .branches
+                .insert(branch.meta.wire_name.clone(), branch);
+        }
+    }
+
+    pub(crate) fn remove_branch(&mut self, branch: &Branch) {
+        if let Some(project) = self.projects.get_mut(&branch.project) {
+            project.branches.remove(&branch.meta.wire_name);
+        }
+    }
+
+    pub(crate) fn remove_project(&mut self, name: &str) -> Option<Project> {
+        self.projects.remove(name)
+    }
+
+    pub(crate) fn project(&self, name: &str) -> Option<&Project> {
+        self.projects.get(name)
+    }
+
+    pub(crate) fn projects(&self) -> impl Iterator<Item = &Project> {
+        self.projects.values()
+    }
+
+    /// The project whose name differs from `name` in case only, which MongoDB does not allow beside it.
+    pub(crate) fn differing_in_case(&self, name: &str) -> Option<&Arc<str>> {
+        self.projects
+            .keys()
+            .find(|known| ***known != *name && known.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Project {
+    /// The branch that `name` means: its wire name, or its name as it was given.
+    pub(crate) fn branch(&self, name: &str) -> Result<&Arc<Branch>> {
+        self.branches
+            .get(name)
+            .or_else(|| {
+                self.branches
+                    .values()
+                    .find(|branch| branch.meta.name == name)
+            })
+            .ok_or_else(|| Error::BranchNotFound {
+                project: self.name.to_string(),
+                branch: name.to_owned(),
+            })
+    }
+
+    /// The branches forked from `branch`.
+    pub(crate) fn children(&self, branch: BranchId) -> impl Iterator<Item = &Arc<Branch>> {
+        self.branches.values().filter(move |child| {
+            child
+                .meta
+                .parent
+                .is_some_and(|parent| parent.branch == branch)
+        })
+    }
+}

@@ -1,0 +1,489 @@
+//! The engine: finds branches by name, forks and drops them, and keeps their states within the cache's bounds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use argon_storage::{
+    BranchEngine, BranchId, BranchMeta, ClusterTime, LogStore, Lsn, Parent, ProjectId, ProjectMeta,
+    WriterId,
+};
+
+use argon_storage::log::NO_EXTRA;
+use parking_lot::RwLock;
+
+use crate::branch::{Branch, Origin};
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::name::{DatabaseName, MAIN, Point, RESERVED, wire_name};
+use crate::state::{Meter, State};
+use crate::writer::Writer;
+
+/// How the engine behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Most bytes of documents (and their indexes) that states in memory may hold together.
+    pub cache_bytes: usize,
+    /// Whether naming a branch that does not exist forks it from main.
+    pub auto_branch: bool,
+}
+
+/// What the engine's parts share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn LogStore>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) clock: Clock,
+    pub(crate) writer: WriterId,
+    uses: AtomicU64,
+    config: Config,
+}
+
+/// The WAL engine over one store.
+pub struct Engine {
+    shared: Shared,
+    catalog: RwLock<Catalog>,
+    /// One change of the catalogue at a time, so that two commands cannot create the same thing.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// A database name resolved: what a command reads or writes.
+#[derive(Clone)]
+pub struct Database {
+    /// The branch.
+    pub branch: Arc<Branch>,
+    /// The point in its history, where the name has one: such a database is read-only.
+    pub point: Option<Point>,
+}
+
+/// One branch, for listings.
+#[derive(Clone)]
+pub struct BranchInfo {
+    /// The branch.
+    pub branch: Arc<Branch>,
+    /// The parent's name, if it has one.
+    pub parent: Option<String>,
+}
+
+impl Shared {
+    pub(crate) fn next_use(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "the clock is read in one place, where a simulation can replace it"
+    )]
+    pub(crate) fn wall_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Engine {
+    /// Opens the engine over `store`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the catalogue cannot be read.
+    pub async fn open(store: Arc<dyn LogStore>, config: Config) -> Result<Engine> {
+        let catalog = Catalog::load(store.projects().await?, store.branches().await?);
+        let shared = Shared {
+            store,
+            meter: Arc::new(Meter::default()),
+            clock: Clock::default(),
+            writer: WriterId::random(),
+            uses: AtomicU64::new(1),
+            config,
+        };
+        Ok(Engine {
+            shared,
+            catalog: RwLock::new(catalog),
+            changing: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The current logical time, for `operationTime` and `$clusterTime`.
+    pub fn cluster_time(&self) -> ClusterTime {
+        self.shared.clock.now(self.shared.wall_ms())
+    }
+
+    /// Takes note of a logical time that a client has seen.
+    pub fn observe(&self, seen: ClusterTime) {
+        self.shared.clock.observe(seen, self.shared.wall_ms());
+    }
+
+    /// Bytes that documents hold in memory now.
+    pub fn cached_bytes(&self) -> usize {
+        self.shared.meter.held()
+    }
+
+    /// Most bytes that states may hold.
+    pub fn cache_bytes_max(&self) -> usize {
+        self.shared.config.cache_bytes
+    }
+
+    /// Finds the database called `name`; `None` if there is no such project yet.
+    ///
+    /// # Errors
+    /// [`Error::Name`], and [`Error::BranchNotFound`] unless `auto-branch` is set.
+    pub async fn database(&self, name: &str) -> Result<Option<Database>> {
+        let parsed = DatabaseName::parse(name)?;
+        let missing = {
+            let catalog = self.catalog.read();
+            match catalog.project(parsed.project) {
+                None if parsed.branch == MAIN => return Ok(None),
+                None => Error::BranchNotFound {
+                    project: parsed.project.to_owned(),
+                    branch: parsed.branch.to_owned(),
+                },
+                Some(project) => match project.branch(parsed.branch) {
+                    Ok(branch) => {
+                        let branch = Arc::clone(branch);
+                        return Ok(Some(Database {
+                            branch,
+                            point: parsed.point,
+                        }));
+                    }
+                    Err(missing) => missing,
+                },
+            }
+        };
+        if !self.shared.config.auto_branch {
+            return Err(missing);
+        }
+        self.create_project(parsed.project, IfExists::Keep).await?;
+        let branch = match self
+            .create_branch(parsed.project, parsed.branch, MAIN, None)
+            .await
+        {
+            // Another connection was faster.
+            Err(Error::Exists(_)) => self.find(parsed.project, parsed.branch)?,
+            created => created?,
+        };
+        Ok(Some(Database {
+            branch,
+            point: parsed.point,
+        }))
+    }
+
+    /// Finds the database called `name` for a write: the project comes into being if it is not there.
+    ///
+    /// # Errors
+    /// Those of [`Engine::database`]; [`Error::ReadOnlyPoint`] for a point in history.
+    pub async fn database_for_write(&self, name: &str) -> Result<Arc<Branch>> {
+        let database = match self.database(name).await? {
+            Some(database) => database,
+            None => {
+                let branch = self.create_project(name, IfExists::Keep).await?;
+                Database {
+                    branch,
+                    point: None,
+                }
+            }
+        };
+        match database.point {
+            None => Ok(database.branch),
+            Some(_) => Err(Error::ReadOnlyPoint(name.to_owned())),
+        }
+    }
+
+    /// The contents of `database`: everything acknowledged so far, or as of its point.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Replay`], [`Error::BeyondHead`].
+    pub async fn read(&self, database: &Database) -> Result<Arc<State>> {
+        let branch = &database.branch;
+        let loaded = branch.is_loaded();
+        let state = match database.point {
+            None => branch.state(&self.shared).await?,
+            Some(Point::Lsn(lsn)) => branch.state_at(&self.shared, lsn).await?,
+            Some(Point::Instant(ms)) => branch.state_at_instant(&self.shared, ms).await?,
+        };
+        if !loaded {
+            self.shrink(branch.id());
+        }
+        Ok(state)
+    }
+
+    /// Makes one command's decision on `branch` and appends it to the log; durable and visible when it returns.
+    ///
+    /// # Errors
+    /// What `decide` answers; [`Error::Storage`] if the log did not take it.
+    pub async fn write<T>(
+        &self,
+        branch: &Branch,
+        origin: &Origin,
+        decide: impl FnMut(&mut Writer) -> Result<T>,
+    ) -> Result<T> {
+        let written = branch.write(&self.shared, origin, decide).await;
+        if self.shared.meter.held() > self.shared.config.cache_bytes {
+            self.shrink(branch.id());
+        }
+        written
+    }
+
+    /// Creates a project with its main branch; gives the main branch.
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Exists`].
+    pub async fn create_project(&self, name: &str, if_exists: IfExists) -> Result<Arc<Branch>> {
+        let parsed = DatabaseName::parse(name)?;
+        if parsed.project != name || RESERVED.contains(&name) {
+            return Err(
+                crate::name::InvalidName(format!("Invalid database name: '{name}'")).into(),
+            );
+        }
+        let _one_at_a_time = self.changing.lock().await;
+        {
+            let catalog = self.catalog.read();
+            if let Some(project) = catalog.project(name) {
+                return match if_exists {
+                    IfExists::Keep => project.branch(MAIN).cloned(),
+                    IfExists::Refuse => {
+                        Err(Error::Exists(format!("project '{name}' already exists")))
+                    }
+                };
+            }
+            if let Some(other) = catalog.differing_in_case(name) {
+                return Err(Error::Exists(format!(
+                    "db already exists with different case already have: [{other}] trying to create [{name}]"
+                )));
+            }
+        }
+        let now_ms = self.shared.wall_ms();
+        let main = BranchMeta {
+            id: BranchId::random(),
+            project: ProjectId::random(),
+            name: MAIN.to_owned(),
+            wire_name: MAIN.to_owned(),
+            parent: None,
+            created_at_ms: now_ms,
+            engine: BranchEngine::Wal,
+            extra: NO_EXTRA,
+        };
+        let project = ProjectMeta {
+            id: main.project,
+            name: name.to_owned(),
+            main: main.id,
+            created_at_ms: now_ms,
+            extra: NO_EXTRA,
+        };
+        self.shared.store.create_project(&project, &main).await?;
+        let empty = Some(Arc::new(State::empty()));
+        let branch = Arc::new(Branch::new(main, name.into(), None, empty));
+        let mut catalog = self.catalog.write();
+        catalog.add_project(project);
+        catalog.add_branch(Arc::clone(&branch));
+        Ok(branch)
+    }
+
+    /// Drops a project with all its branches.
+    ///
+    /// # Errors
+    /// [`Error::ProjectNotFound`].
+    pub async fn drop_project(&self, name: &str) -> Result<()> {
+        let _one_at_a_time = self.changing.lock().await;
+        let id = self
+            .catalog
+            .read()
+            .project(name)
+            .map(|project| project.meta.id)
+            .ok_or_else(|| Error::ProjectNotFound(name.to_owned()))?;
+        self.shared.store.drop_project(id).await?;
+        if let Some(project) = self.catalog.write().remove_project(name) {
+            for branch in project.branches.values() {
+                branch.dropped.store(true, Ordering::Release);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forks a branch called `name` from branch `from` of `project`: at its head, or at `point`. O(1) in the data.
+    ///
+    /// # Errors
+    /// [`Error::ProjectNotFound`], [`Error::BranchNotFound`], [`Error::Name`], [`Error::Exists`], [`Error::BeyondHead`].
+    pub async fn create_branch(
+        &self,
+        project: &str,
+        name: &str,
+        from: &str,
+        point: Option<Point>,
+    ) -> Result<Arc<Branch>> {
+        let wire_name = wire_name(project, name)?;
+        let _one_at_a_time = self.changing.lock().await;
+        let parent = self.find(project, from)?;
+        {
+            let catalog = self.catalog.read();
+            let known = catalog
+                .project(project)
+                .map(|project| project.branches.values());
+            if let Some(other) = known.into_iter().flatten().find(|other| {
+                other.meta.name == name || other.meta.wire_name.eq_ignore_ascii_case(&wire_name)
+            }) {
+                return Err(Error::Exists(format!(
+                    "branch '{}' of project '{project}' already exists as database '{}'",
+                    other.meta.name, other.database
+                )));
+            }
+        }
+        let database = Database {
+            branch: Arc::clone(&parent),
+            point,
+        };
+        let state = self.read(&database).await?;
+        // A point before the parent's own fork belongs to the ancestor in whose log it lies.
+        let mut owner = &parent;
+        while let Some(ancestor) = owner.parent().filter(|_| state.lsn < owner.meta.base()) {
+            owner = ancestor;
+        }
+        let meta = BranchMeta {
+            id: BranchId::random(),
+            project: parent.meta.project,
+            name: name.to_owned(),
+            wire_name,
+            parent: Some(Parent {
+                branch: owner.id(),
+                base: state.lsn,
+            }),
+            created_at_ms: self.shared.wall_ms(),
+            engine: BranchEngine::Wal,
+            extra: NO_EXTRA,
+        };
+        self.shared.store.create_branch(&meta).await?;
+        let owner = Some(Arc::clone(owner));
+        let branch = Arc::new(Branch::new(
+            meta,
+            Arc::clone(&parent.project),
+            owner,
+            Some(state),
+        ));
+        self.catalog.write().add_branch(Arc::clone(&branch));
+        Ok(branch)
+    }
+
+    /// Drops a branch.
+    ///
+    /// # Errors
+    /// [`Error::BranchNotFound`], [`Error::MainBranch`], [`Error::HasChildren`].
+    pub async fn drop_branch(&self, project: &str, name: &str) -> Result<()> {
+        let _one_at_a_time = self.changing.lock().await;
+        let branch = self.find(project, name)?;
+        if branch.meta.wire_name == MAIN {
+            return Err(Error::MainBranch(project.to_owned()));
+        }
+        {
+            let catalog = self.catalog.read();
+            let children: Vec<&str> = catalog
+                .project(project)
+                .into_iter()
+                .flat_map(|project| project.children(branch.id()))
+                .map(|child| child.meta.name.as_str())
+                .collect();
+            if !children.is_empty() {
+                return Err(Error::HasChildren(name.to_owned(), children.join(", ")));
+            }
+        }
+        self.shared.store.drop_branch(branch.id()).await?;
+        branch.dropped.store(true, Ordering::Release);
+        self.catalog.write().remove_branch(&branch);
+        Ok(())
+    }
+
+    /// The names of all projects.
+    pub fn projects(&self) -> Vec<Arc<str>> {
+        self.catalog
+            .read()
+            .projects()
+            .map(|project| Arc::clone(&project.name))
+            .collect()
+    }
+
+    /// The branches of `project`, by wire name.
+    ///
+    /// # Errors
+    /// [`Error::ProjectNotFound`].
+    pub fn branches(&self, project: &str) -> Result<Vec<BranchInfo>> {
+        let catalog = self.catalog.read();
+        let project = catalog
+            .project(project)
+            .ok_or_else(|| Error::ProjectNotFound(project.to_owned()))?;
+        Ok(project
+            .branches
+            .values()
+            .map(|branch| BranchInfo {
+                branch: Arc::clone(branch),
+                parent: branch.parent().map(|parent| parent.meta.name.clone()),
+            })
+            .collect())
+    }
+
+    /// The last durable LSN of `branch`.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub async fn head(&self, branch: &Branch) -> Result<Lsn> {
+        Ok(self.shared.store.head(branch.id()).await?)
+    }
+
+    /// Makes everything submitted durable and lets go of the store.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub async fn close(&self) -> Result<()> {
+        Ok(self.shared.store.close().await?)
+    }
+
+    /// Drops every state that is in memory and not being written; for tests and for measuring a cold start.
+    pub fn evict_all(&self) {
+        for branch in self.loaded() {
+            branch.evict();
+        }
+    }
+
+    fn find(&self, project: &str, branch: &str) -> Result<Arc<Branch>> {
+        let catalog = self.catalog.read();
+        let project = catalog
+            .project(project)
+            .ok_or_else(|| Error::ProjectNotFound(project.to_owned()))?;
+        project.branch(branch).cloned()
+    }
+
+    fn loaded(&self) -> Vec<Arc<Branch>> {
+        let catalog = self.catalog.read();
+        catalog
+            .projects()
+            .flat_map(|project| project.branches.values())
+            .filter(|branch| branch.is_loaded())
+            .cloned()
+            .collect()
+    }
+
+    /// Lets go of the states used longest ago until the rest fits, `keep`'s excepted.
+    fn shrink(&self, keep: BranchId) {
+        let over = || self.shared.meter.held() > self.shared.config.cache_bytes;
+        if !over() {
+            return;
+        }
+        let mut loaded = self.loaded();
+        loaded.sort_by_key(|branch| branch.last_used());
+        for branch in loaded {
+            if !over() {
+                break;
+            }
+            if branch.id() != keep {
+                branch.evict();
+            }
+        }
+    }
+}
+
+/// What creating something that exists means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfExists {
+    /// It is what was wanted.
+    Keep,
+    /// It is an error.
+    Refuse,
+}

@@ -1,0 +1,218 @@
+//! Queries: what comes behind the records of a plan.
+
+use std::sync::Arc;
+
+use argon_mql::filter::Filter;
+use argon_mql::plan::{Hint, Plan};
+use argon_mql::projection::Projection;
+use argon_mql::sort::{Sort, Sorter};
+use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
+use argon_mql::{Env, Result};
+use bytes::Bytes;
+
+use super::records::{Records, plan};
+use crate::state::{Collection, State};
+
+/// A query.
+#[derive(Clone, Debug, Default)]
+pub struct Find {
+    /// What documents have to be.
+    pub filter: Option<Filter>,
+    /// In which order they come; natural order otherwise.
+    pub sort: Option<Sort>,
+    /// What is left of them.
+    pub projection: Option<Arc<Projection>>,
+    /// How many are passed over first.
+    pub skip: u64,
+    /// At most how many come; 0 is all.
+    pub limit: u64,
+    /// Which index to use.
+    pub hint: Option<Hint>,
+}
+
+/// Opens a query on a collection; one that does not exist is empty.
+///
+/// # Errors
+/// MongoDB's error for a hint that names no index.
+pub fn find(collection: Option<&Arc<Collection>>, query: &Find) -> Result<Box<dyn Source>> {
+    let Some(collection) = collection else { return Ok(Box::new(Documents::new(Vec::new()))) };
+    let filter = query.filter.clone().unwrap_or_else(Filter::all);
+    let plan = plan(collection, &filter, query.sort.as_ref(), query.hint.as_ref())?;
+    let sorted = query.sort.is_none() || plan.covers_sort();
+    let needs_match = query.projection.as_ref().is_some_and(|projection| projection.needs_match());
+    let matching = needs_match.then(|| filter.clone());
+    let mut source: Box<dyn Source> =
+        Box::new(FromRecords(Records::new(Arc::clone(collection), filter, &plan)));
+    if let Some(sort) = query.sort.clone().filter(|_| !sorted) {
+        let keep = (query.limit > 0).then(|| query.limit.saturating_add(query.skip));
+        source = Box::new(Sorting { input: Some(source), sort, keep, sorted: None });
+    }
+    if query.skip > 0 || query.limit > 0 {
+        source = Box::new(Window { input: source, skip: query.skip, left: query.limit, limited: query.limit > 0 });
+    }
+    if let Some(projection) = &query.projection {
+        source = Box::new(Projecting { input: source, projection: Arc::clone(projection), matching });
+    }
+    Ok(source)
+}
+
+/// How many documents pass `filter`.
+///
+/// # Errors
+/// What the filter's expressions fail with, the command's interruption, and a hint that names no index.
+pub fn count_all(
+    collection: Option<&Arc<Collection>>,
+    query: &Find,
+    env: &Env<'_>,
+) -> Result<u64> {
+    let Some(collection) = collection else { return Ok(0) };
+    let filter = query.filter.clone().unwrap_or_else(Filter::all);
+    let found = if filter.is_empty() && query.hint.is_none() {
+        collection.len() as u64
+    } else {
+        let plan = plan(collection, &filter, None, query.hint.as_ref())?;
+        let enough = if query.limit == 0 { u64::MAX } else { query.limit.saturating_add(query.skip) };
+        let mut records = Records::new(Arc::clone(collection), filter, &plan);
+        let mut found = 0;
+        while found < enough && records.next(env)?.is_some() {
+            found += 1;
+        }
+        found
+    };
+    let left = found.saturating_sub(query.skip);
+    Ok(if query.limit == 0 { left } else { left.min(query.limit) })
+}
+
+/// Opens a pipeline on a collection: what stands at its front goes to the planner, the rest behind the records.
+///
+/// # Errors
+/// MongoDB's error for a hint that names no index.
+pub fn aggregate(
+    collection: Option<&Arc<Collection>>,
+    pipeline: &Pipeline,
+    hint: Option<&Hint>,
+) -> Result<Box<dyn Source>> {
+    let Some(collection) = collection else {
+        return Ok(pipeline.open(Box::new(Documents::new(Vec::new()))));
+    };
+    let leading = pipeline.leading();
+    let filter = leading.filter.map(|filter| Filter::clone(filter)).unwrap_or_else(Filter::all);
+    let plan = plan(collection, &filter, leading.sort, hint)?;
+    let served = if leading.sort.is_some() && covers(&plan) {
+        leading.sort_stages
+    } else {
+        leading.filter_stages
+    };
+    let records = Records::new(Arc::clone(collection), filter, &plan);
+    Ok(pipeline.open_after(served, Box::new(FromRecords(records))))
+}
+
+fn covers(plan: &Plan) -> bool {
+    plan.covers_sort()
+}
+
+/// The state that a command reads, for the stages that read other collections.
+pub struct Reading {
+    state: Arc<State>,
+}
+
+impl Reading {
+    /// Reads `state`.
+    pub fn new(state: Arc<State>) -> Reading {
+        Reading { state }
+    }
+}
+
+impl Reader for Reading {
+    fn scan(
+        &self,
+        _db: Option<&str>,
+        collection: &str,
+        filter: Option<&Filter>,
+    ) -> Result<Box<dyn Source>> {
+        let query = Find { filter: filter.cloned(), ..Find::default() };
+        find(self.state.collection(collection), &query)
+    }
+
+    fn has_index(&self, _db: Option<&str>, collection: &str, path: &[u8]) -> bool {
+        path == b"_id"
+            || self.state.collection(collection).is_some_and(|collection| {
+                collection.indexes().iter().any(|index| index.spec.leads_with(path))
+            })
+    }
+}
+
+struct FromRecords(Records);
+
+impl Source for FromRecords {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        Ok(self.0.next(cx.env)?.map(|(_, document)| document))
+    }
+}
+
+/// Takes everything in and gives it in order.
+struct Sorting {
+    input: Option<Box<dyn Source>>,
+    sort: Sort,
+    keep: Option<u64>,
+    sorted: Option<std::vec::IntoIter<Bytes>>,
+}
+
+impl Source for Sorting {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        if let Some(mut input) = self.input.take() {
+            let keep = self.keep.and_then(|keep| usize::try_from(keep).ok());
+            let mut sorter = Sorter::new(self.sort.clone(), keep);
+            while let Some(document) = input.next(cx)? {
+                sorter.push(document)?;
+            }
+            self.sorted = Some(sorter.finish().into_iter());
+        }
+        Ok(self.sorted.as_mut().and_then(Iterator::next))
+    }
+}
+
+/// Passes over the first documents and stops after some more.
+struct Window {
+    input: Box<dyn Source>,
+    skip: u64,
+    left: u64,
+    limited: bool,
+}
+
+impl Source for Window {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        if self.limited && self.left == 0 {
+            return Ok(None);
+        }
+        while self.skip > 0 {
+            if self.input.next(cx)?.is_none() {
+                return Ok(None);
+            }
+            self.skip -= 1;
+        }
+        let next = self.input.next(cx)?;
+        if next.is_some() {
+            self.left = self.left.saturating_sub(1);
+        }
+        Ok(next)
+    }
+}
+
+struct Projecting {
+    input: Box<dyn Source>,
+    projection: Arc<Projection>,
+    /// The query's filter, where the projection has to know which array element it matched.
+    matching: Option<Filter>,
+}
+
+impl Source for Projecting {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        let Some(document) = self.input.next(cx)? else { return Ok(None) };
+        let matched = match &self.matching {
+            Some(filter) => filter.array_match(&document, cx.env)?,
+            None => None,
+        };
+        self.projection.apply(&document, cx.env, matched).map(Some)
+    }
+}

@@ -1,0 +1,12 @@
+//! MongoDB's reads and writes, over a state or a writer.
+//!
+//! `records` turns a plan into documents; `find` and `aggregate` put the rest of a query behind them; `write` decides
+//! updates and deletes.
+
+mod find;
+mod records;
+mod write;
+
+pub use find::{Find, Reading, aggregate, count_all, find};
+pub use records::{Records, plan};
+pub use write::{Deleted, FindAndModify, Modified, Update, Updated, delete, find_and_modify, update};

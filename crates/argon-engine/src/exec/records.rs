@@ -1,0 +1,271 @@
+//! The documents that a plan leads to, pulled one after the other from an immutable collection.
+
+use std::collections::{HashSet, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use argon_mql::filter::Filter;
+use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex};
+use argon_mql::sort::Sort;
+use argon_mql::{Env, Result, Value};
+use bytes::Bytes;
+
+use crate::state::{Collection, Key, RecordId, entry};
+
+/// Documents looked at between two looks at the command's interruption, and the most taken in at a time.
+const CHUNK: usize = 128;
+
+/// The documents of a collection that pass a filter, in the order of the plan.
+pub struct Records {
+    collection: Arc<Collection>,
+    filter: Filter,
+    access: Access,
+    ready: VecDeque<(RecordId, Bytes)>,
+}
+
+/// How the next documents are found.
+enum Access {
+    Done,
+    /// By `_id`, one after the other.
+    Ids(std::vec::IntoIter<Value>),
+    /// In natural order, from after the record.
+    Natural { from: Option<RecordId>, backward: bool },
+    /// By an index.
+    Index(Box<IndexAccess>),
+    /// The branches of an `$or`, one after the other, each document once.
+    Union { branches: std::vec::IntoIter<Records>, seen: HashSet<RecordId> },
+}
+
+struct IndexAccess {
+    /// The index's name; `None` is the `_id` index.
+    name: Option<String>,
+    ranges: VecDeque<(Bound<Key>, Bound<Key>)>,
+    backward: bool,
+    /// Records already given, where one may stand in the index more than once.
+    seen: Option<HashSet<RecordId>>,
+}
+
+/// Plans `filter` and `sort` over the indexes of `collection`.
+///
+/// # Errors
+/// MongoDB's error for a hint that names no index.
+pub fn plan(
+    collection: &Collection,
+    filter: &Filter,
+    sort: Option<&Sort>,
+    hint: Option<&Hint>,
+) -> Result<Plan> {
+    let indexes: Vec<PlanIndex<'_>> = collection
+        .indexes()
+        .iter()
+        .map(|index| PlanIndex { spec: &index.spec, multikey: &index.multikey })
+        .collect();
+    argon_mql::plan::plan(filter, sort, hint, &indexes)
+}
+
+impl Records {
+    /// Runs `plan` over `collection`; every document is checked against `filter`.
+    pub fn new(collection: Arc<Collection>, filter: Filter, plan: &Plan) -> Records {
+        let access = match plan {
+            Plan::Empty => Access::Done,
+            Plan::IdLookup { ids } => Access::Ids(ids.clone().into_iter()),
+            Plan::CollScan { direction } => {
+                Access::Natural { from: None, backward: *direction == Direction::Backward }
+            }
+            Plan::IndexScan(scan) => {
+                let multikey = scan
+                    .index
+                    .as_deref()
+                    .and_then(|name| collection.index(name))
+                    .is_some_and(|index| !index.multikey.is_empty());
+                let backward = scan.direction == Direction::Backward;
+                let mut ranges: VecDeque<_> =
+                    scan.bounds.iter().map(|range| entry_range(range, scan.index.is_some())).collect();
+                if backward {
+                    ranges.make_contiguous().reverse();
+                }
+                Access::Index(Box::new(IndexAccess {
+                    name: scan.index.clone(),
+                    ranges,
+                    backward,
+                    seen: multikey.then(HashSet::new),
+                }))
+            }
+            Plan::Union(plans) => {
+                let branches: Vec<Records> = plans
+                    .iter()
+                    .map(|plan| Records::new(Arc::clone(&collection), filter.clone(), plan))
+                    .collect();
+                Access::Union { branches: branches.into_iter(), seen: HashSet::new() }
+            }
+        };
+        Records { collection, filter, access, ready: VecDeque::new() }
+    }
+
+    /// The next document and its place.
+    ///
+    /// # Errors
+    /// What the filter's expressions fail with, and the command's interruption.
+    pub fn next(&mut self, env: &Env<'_>) -> Result<Option<(RecordId, Bytes)>> {
+        loop {
+            if let Some(found) = self.ready.pop_front() {
+                return Ok(Some(found));
+            }
+            if matches!(self.access, Access::Done) {
+                return Ok(None);
+            }
+            self.fill(env)?;
+        }
+    }
+
+    /// Looks at the next few documents, or finds that there are no more.
+    fn fill(&mut self, env: &Env<'_>) -> Result<()> {
+        match &mut self.access {
+            Access::Done => {}
+            Access::Ids(ids) => {
+                let Some(id) = ids.next() else {
+                    self.access = Access::Done;
+                    return Ok(());
+                };
+                if let Some(record) = self.collection.find_id(id.as_ref())
+                    && let Some(document) = self.collection.document(record)
+                    && self.filter.matches(document, env)?
+                {
+                    self.ready.push_back((record, document.clone()));
+                }
+            }
+            Access::Natural { from, backward } => {
+                (env.check_interrupt)()?;
+                let mut last = None;
+                let mut look = |record: RecordId, document: &Bytes| -> Result<()> {
+                    last = Some(record);
+                    if self.filter.matches(document, env)? {
+                        self.ready.push_back((record, document.clone()));
+                    }
+                    Ok(())
+                };
+                if *backward {
+                    for (record, document) in self.collection.before(*from).take(CHUNK) {
+                        look(record, document)?;
+                    }
+                } else {
+                    for (record, document) in self.collection.after(*from).take(CHUNK) {
+                        look(record, document)?;
+                    }
+                }
+                match last {
+                    Some(last) => *from = Some(last),
+                    None => self.access = Access::Done,
+                }
+            }
+            Access::Index(access) => {
+                (env.check_interrupt)()?;
+                let more = access.step(&self.collection, |record, document| {
+                    if self.filter.matches(document, env)? {
+                        self.ready.push_back((record, document.clone()));
+                    }
+                    Ok(())
+                })?;
+                if !more {
+                    self.access = Access::Done;
+                }
+            }
+            Access::Union { branches, seen } => {
+                let Some(branch) = branches.as_mut_slice().first_mut() else {
+                    self.access = Access::Done;
+                    return Ok(());
+                };
+                match branch.next(env)? {
+                    Some((record, document)) => {
+                        if seen.insert(record) {
+                            self.ready.push_back((record, document));
+                        }
+                    }
+                    None => drop(branches.next()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl IndexAccess {
+    /// Looks at the next entries of the first range left; false if none is left.
+    fn step(
+        &mut self,
+        collection: &Collection,
+        mut look: impl FnMut(RecordId, &Bytes) -> Result<()>,
+    ) -> Result<bool> {
+        let Some((low, high)) = self.ranges.front_mut() else { return Ok(false) };
+        let bounds = (borrow(low), borrow(high));
+        let mut last: Option<Key> = None;
+        let mut looked = 0;
+        let mut visit = |key: Key, record: RecordId| -> Result<bool> {
+            looked += 1;
+            last = Some(key);
+            let fresh = self.seen.as_mut().is_none_or(|seen| seen.insert(record));
+            if fresh && let Some(document) = collection.document(record) {
+                look(record, document)?;
+            }
+            Ok(looked < CHUNK)
+        };
+        match &self.name {
+            None => {
+                let mut entries = collection.ids(bounds);
+                while let Some((key, record)) =
+                    if self.backward { entries.next_back() } else { entries.next() }
+                {
+                    if !visit(Key::from_slice(key), record)? {
+                        break;
+                    }
+                }
+            }
+            Some(name) => {
+                let Some(index) = collection.index(name) else { return Ok(false) };
+                let mut entries = index.ascending(bounds);
+                while let Some((key, record)) =
+                    if self.backward { entries.next_back() } else { entries.next() }
+                {
+                    if !visit(entry(key, record), record)? {
+                        break;
+                    }
+                }
+            }
+        }
+        match last {
+            Some(last) if looked == CHUNK => {
+                let rest = Bound::Excluded(last);
+                if self.backward { *high = rest } else { *low = rest }
+            }
+            _ => drop(self.ranges.pop_front()),
+        }
+        Ok(true)
+    }
+}
+
+fn borrow(bound: &Bound<Key>) -> Bound<&[u8]> {
+    bound.as_ref().map(smallvec::SmallVec::as_slice)
+}
+
+/// A range of keys as a range of entries. A secondary index's entries are keys followed by a record's id, so a bound at a
+/// key has to say on which side of *all* its records it is.
+fn entry_range(range: &KeyRange, secondary: bool) -> (Bound<Key>, Bound<Key>) {
+    let past = |key: &[u8]| {
+        let mut key = Key::from_slice(key);
+        if secondary {
+            key.extend_from_slice(&[0xFF; 9]);
+        }
+        key
+    };
+    let low = match &range.low {
+        Bound::Unbounded => Bound::Unbounded,
+        Bound::Included(key) => Bound::Included(Key::from_slice(key)),
+        Bound::Excluded(key) => Bound::Excluded(past(key)),
+    };
+    let high = match &range.high {
+        Bound::Unbounded => Bound::Unbounded,
+        Bound::Included(key) => Bound::Included(past(key)),
+        Bound::Excluded(key) => Bound::Excluded(Key::from_slice(key)),
+    };
+    (low, high)
+}

@@ -1,0 +1,114 @@
+//! A secondary index of one collection: an ordered set of keys, each followed by the record it leads to.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use argon_mql::Result;
+use argon_mql::index::{IndexKeys, IndexSpec, Multikey};
+use bytes::Bytes;
+use imbl::OrdSet;
+use smallvec::SmallVec;
+
+use super::RecordId;
+
+/// An index key's bytes: in MongoDB's order, so that comparing bytes compares values.
+pub type Key = SmallVec<[u8; 24]>;
+
+/// A secondary index at one LSN.
+#[derive(Clone)]
+pub struct Index {
+    /// Its specification.
+    pub spec: Arc<IndexSpec>,
+    /// Key bytes followed by the record's id (8 bytes, big-endian), so that equal keys stand in natural order.
+    entries: OrdSet<Key>,
+    /// Which paths ever led through an array: bounds on them cannot be intersected.
+    pub multikey: Multikey,
+}
+
+/// Bytes of a record id at the end of an entry.
+const RECORD_ID_LEN: usize = 8;
+
+impl Index {
+    /// An empty index.
+    pub fn new(spec: Arc<IndexSpec>) -> Index {
+        Index {
+            spec,
+            entries: OrdSet::new(),
+            multikey: Multikey::default(),
+        }
+    }
+
+    /// The keys that `document` has in this index.
+    ///
+    /// # Errors
+    /// What MongoDB answers for a document that cannot be indexed (parallel arrays).
+    pub fn keys(&self, document: &Bytes) -> Result<IndexKeys> {
+        self.spec.keys(document)
+    }
+
+    /// The first record other than `except` that has `key` already.
+    pub fn holder(&self, key: &[u8], except: Option<RecordId>) -> Option<RecordId> {
+        self.range(key)
+            .map(|(_, record)| record)
+            .find(|record| Some(*record) != except)
+    }
+
+    /// The entries whose key is exactly `key`, in natural order.
+    fn range<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = (&'a [u8], RecordId)> + 'a {
+        self.entries
+            .range::<_, [u8]>((Bound::Included(key), Bound::Unbounded))
+            .map(split)
+            .take_while(move |(found, _)| *found == key)
+    }
+
+    /// Entries between two entry bounds, ascending.
+    pub fn ascending<'a>(
+        &'a self,
+        bounds: (Bound<&[u8]>, Bound<&[u8]>),
+    ) -> impl DoubleEndedIterator<Item = (&'a [u8], RecordId)> + 'a {
+        self.entries
+            .range::<_, [u8]>(bounds)
+            .map(split)
+    }
+
+    /// Adds `record` under each of `keys`.
+    pub fn insert(&mut self, keys: &IndexKeys, record: RecordId) {
+        self.multikey.merge(&keys.multikey);
+        for key in &keys.keys {
+            self.entries.insert(entry(key, record));
+        }
+    }
+
+    /// Removes `record` from under each of `keys`.
+    pub fn remove(&mut self, keys: &IndexKeys, record: RecordId) {
+        for key in &keys.keys {
+            self.entries.remove(&entry(key, record));
+        }
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// The entry of `record` under `key`.
+pub fn entry(key: &[u8], record: RecordId) -> Key {
+    let mut entry = Key::with_capacity(key.len() + RECORD_ID_LEN);
+    entry.extend_from_slice(key);
+    entry.extend_from_slice(&record.0.to_be_bytes());
+    entry
+}
+
+fn split(entry: &Key) -> (&[u8], RecordId) {
+    let (key, record) = entry.split_at(entry.len().saturating_sub(RECORD_ID_LEN));
+    let record = record
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    (key, RecordId(record))
+}
