@@ -1,0 +1,168 @@
+//! Projections: which fields of a document come back, and what is computed into it.
+//!
+//! One compiled tree serves `find` and `$project`; they differ in what they allow ([`Flavor`]). The tree is applied in
+//! one pass over the bytes of a document: what is kept is copied as it stands, in the order of the document; computed
+//! fields follow in the order of the projection.
+//!
+//! Source: MongoDB manual, "Project Fields to Return from Query", "$project"; behaviour as recorded from mongod 6.0.5.
+
+mod apply;
+mod parse;
+
+use bytes::Bytes;
+
+use crate::expr::Expr;
+use crate::filter::Filter;
+use crate::value::{Doc, Value};
+use crate::{Env, Error, ErrorCode, ParseContext, Result};
+
+/// Largest document that may come back, in bytes.
+///
+/// Source: mongod 6.0.5, "Size must be between 0 and 16793600(16MB)".
+const RESULT_BYTES_MAX: usize = 16 * 1024 * 1024 + 16 * 1024;
+
+/// Where a projection stands, which decides what it may contain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flavor {
+    /// `find`: also `$slice` with numbers, `$elemMatch` and the positional `$`.
+    Find,
+    /// `$project`.
+    Aggregate,
+}
+
+/// A compiled projection.
+#[derive(Clone, Debug)]
+pub struct Projection {
+    root: Node,
+    inclusive: bool,
+    needs_match: bool,
+    needs_sort_key: bool,
+    /// Whether the result can be larger than the document.
+    grows: bool,
+    simple: bool,
+}
+
+/// What is known of a document beside its contents.
+#[derive(Clone, Default, Debug)]
+pub struct Metadata {
+    /// Index of the array element that the filter matched.
+    pub matched: Option<usize>,
+    /// `{$meta: "recordId"}`.
+    pub record_id: Option<i64>,
+    /// `{$meta: "sortKey"}`: an array with the values sorted by.
+    pub sort_key: Option<Value>,
+}
+
+/// The fields at one level.
+#[derive(Clone, Default, Debug)]
+struct Node {
+    /// In the order of the projection.
+    children: Vec<(Vec<u8>, Child)>,
+    /// Positions in `children`, sorted by name.
+    sorted: Vec<usize>,
+    /// Whether a field at this level or below is computed.
+    computes: bool,
+    /// Whether the path with the positional `$` goes through it.
+    positional: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Child {
+    Include,
+    Exclude,
+    Inside(Node),
+    Computed(Expr),
+    Slice(Slice),
+    /// The first item that the filter's one `$elemMatch` takes; the field's own name is in the filter.
+    ElemMatch(Filter),
+    /// The end of the path with the positional `$`.
+    Positional,
+    Meta(Meta),
+}
+
+/// `$slice` as `find` has it.
+#[derive(Clone, Copy, Debug)]
+struct Slice {
+    /// From the end if negative.
+    skip: i64,
+    limit: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Meta {
+    RecordId,
+    SortKey,
+    /// What no document here ever has.
+    Absent,
+}
+
+impl Projection {
+    /// Compiles a projection.
+    ///
+    /// # Errors
+    /// MongoDB's codes: 31249 and 31250 for paths in conflict, 31253 and 31254 for a mixture of inclusion and
+    /// exclusion, …. `$project` puts "Invalid $project :: caused by :: " before their texts.
+    pub fn parse(spec: Doc<'_>, flavor: Flavor, cx: &ParseContext) -> Result<Projection> {
+        parse::parse(spec, flavor, cx)
+    }
+
+    /// Whether it needs to know which array element the filter matched.
+    pub fn needs_match(&self) -> bool {
+        self.needs_match
+    }
+
+    /// Whether it needs the key that the document was sorted by; without a sort it has to be refused.
+    pub fn needs_sort_key(&self) -> bool {
+        self.needs_sort_key
+    }
+
+    /// Whether it names what is kept, not what is left out.
+    pub fn is_inclusive(&self) -> bool {
+        self.inclusive
+    }
+
+    /// Whether it only keeps, or leaves out, whole top-level fields.
+    pub fn is_simple(&self) -> bool {
+        self.simple
+    }
+
+    /// The top-level fields that the result can depend on, for a projection that names what is kept and computes
+    /// nothing; `None` if that cannot be told.
+    pub fn kept_fields(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        (self.inclusive && !self.root.computes)
+            .then(|| self.root.children.iter().map(|(name, _)| &name[..]))
+    }
+
+    /// What comes back of `doc`. `matched` is the index of the array element that the filter matched.
+    ///
+    /// # Errors
+    /// Those of expressions; 51246 and 51247 if `$` has no element to stand for; `BSONObjectTooLarge`.
+    pub fn apply(&self, doc: &Bytes, env: &Env<'_>, matched: Option<usize>) -> Result<Bytes> {
+        self.apply_with(
+            doc,
+            env,
+            &Metadata {
+                matched,
+                ..Metadata::default()
+            },
+        )
+    }
+
+    /// As [`apply`](Self::apply), with all that is known of the document.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_with(&self, doc: &Bytes, env: &Env<'_>, metadata: &Metadata) -> Result<Bytes> {
+        let result = apply::apply(self, doc, env, metadata)?;
+        if self.grows && result.len() > RESULT_BYTES_MAX {
+            return Err(Error::new(
+                ErrorCode::BSONObjectTooLarge,
+                format!(
+                    "BSONObj size: {len} (0x{len:X}) is invalid. Size must be between 0 and {RESULT_BYTES_MAX}(16MB)",
+                    len = result.len()
+                ),
+            ));
+        }
+        Ok(result)
+    }
+}
