@@ -31,6 +31,8 @@ pub mod log;
 mod lsn;
 mod raw;
 pub mod record;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use cluster_time::ClusterTime;
 pub use error::{Error, Result};

@@ -128,6 +128,11 @@ impl Writer {
         self.bytes.extend_from_slice(value);
     }
 
+    /// A document's bytes after [`Self::index`].
+    pub(crate) fn raw(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+    }
+
     pub(crate) fn boolean(&mut self, name: &str, value: bool) {
         self.name(tag::BOOLEAN, name);
         self.bytes.push(u8::from(value));

@@ -1,71 +1,30 @@
 //! Records come back from a store as they went in, whatever they hold and however large they are.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use argon_storage::log::NO_EXTRA;
 use argon_storage::log::memory::MemoryStore;
+use argon_storage::testing::{document, project, record_of};
 use argon_storage::{
-    BranchEngine, BranchId, BranchMeta, ClusterTime, Entry, Error, LogStore, Lsn, Operation,
-    ProjectId, ProjectMeta, Record, SessionStamp, Splice, Statement, WriterId,
+    BranchId, ClusterTime, Entry, Error, LogStore, Lsn, Record, SessionStamp, Splice, Statement,
 };
 use bytes::Bytes;
 
 async fn store() -> (MemoryStore, BranchId) {
     let store = MemoryStore::default();
-    let (id, main) = (ProjectId::random(), BranchId::random());
-    let project = ProjectMeta {
-        id,
-        name: "shop".into(),
-        main,
-        created_at_ms: 1,
-        extra: NO_EXTRA,
-    };
-    let branch = BranchMeta {
-        id: main,
-        project: id,
-        name: "main".into(),
-        wire_name: "main".into(),
-        parent: None,
-        created_at_ms: 1,
-        engine: BranchEngine::Wal,
-        extra: NO_EXTRA,
-    };
-    store.create_project(&project, &branch).await.unwrap();
-    (store, main)
-}
-
-/// A document `{"": <string of `bytes` bytes>}`, hard to compress if `seed` is not zero.
-fn document(bytes: usize, seed: u64) -> Bytes {
-    let mut state = seed;
-    let text: Vec<u8> = (0..bytes)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(seed);
-            b' ' + u8::try_from((state >> 40) % 94).unwrap()
-        })
-        .collect();
-    let mut document = Vec::with_capacity(bytes + 16);
-    document.extend(i32::try_from(bytes + 12).unwrap().to_le_bytes());
-    document.extend([0x02, 0]);
-    document.extend(i32::try_from(bytes + 1).unwrap().to_le_bytes());
-    document.extend(text);
-    document.extend([0, 0]);
-    document.into()
+    let (shop, main) = project("shop");
+    store.create_project(&shop, &main).await.unwrap();
+    (store, main.id)
 }
 
 fn record(branch: BranchId, first: Lsn, entries: Vec<Entry>) -> Record {
     Record {
-        branch,
-        first,
         timestamp_ms: -5,
         cluster_time: ClusterTime::new(u32::MAX, 3),
-        writer: WriterId::random(),
-        actor: "ada".into(),
-        operation: Operation::Write,
         collections: vec!["users".into(), "orders".into()],
-        entries,
-        session: None,
+        ..record_of(branch, first, entries)
     }
 }
 

@@ -98,6 +98,20 @@ impl Ledger {
             .collect()
     }
 
+    pub(crate) fn project_metas(&self) -> impl Iterator<Item = &ProjectMeta> {
+        self.projects.values().map(|project| &*project.meta)
+    }
+
+    pub(crate) fn branch_metas(&self) -> impl Iterator<Item = &BranchMeta> {
+        self.branches.values().map(|branch| &*branch.meta)
+    }
+
+    pub(crate) fn set_head(&mut self, branch: BranchId, head: Lsn) {
+        if let Some(branch) = self.branches.get_mut(&branch) {
+            branch.head = Ok(head);
+        }
+    }
+
     pub(crate) fn has_branch(&self, branch: BranchId) -> bool {
         self.branches.contains_key(&branch)
     }

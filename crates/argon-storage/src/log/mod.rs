@@ -4,6 +4,7 @@
 //! [`STORES`], and one test that calls the contract in `testing`.
 
 mod catalog;
+pub mod embedded;
 mod ledger;
 pub mod memory;
 mod reading;
@@ -193,6 +194,9 @@ impl fmt::Display for Durability {
 pub struct OpenOptions {
     /// When a change counts as durable.
     pub durability: Durability,
+    /// How the disk fails.
+    #[cfg(any(test, feature = "testing"))]
+    pub faults: crate::testing::DiskFaults,
 }
 
 type Opening<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn LogStore>>> + Send + 'a>>;
@@ -204,10 +208,16 @@ struct Store {
 }
 
 /// Every kind of store, by scheme.
-const STORES: &[Store] = &[Store {
-    scheme: "memory",
-    open: |rest, _| Box::pin(memory::open(rest)),
-}];
+const STORES: &[Store] = &[
+    Store {
+        scheme: "embedded",
+        open: |rest, options| Box::pin(embedded::open(rest, options)),
+    },
+    Store {
+        scheme: "memory",
+        open: |rest, _| Box::pin(memory::open(rest)),
+    },
+];
 
 /// Opens the store at `uri`: `embedded:<directory>`, created if it is not there, or `memory:`.
 ///

@@ -6,15 +6,14 @@ use super::ledger::Branch;
 use crate::record::Stored;
 use crate::{BranchId, Error, Lsn, Record, Result};
 
-/// Collects the records of one [`read`](super::LogStore::read), fed in the store's order from the
-/// last record that begins at or before [`Self::from`].
+/// Collects the records of one [`read`](super::LogStore::read), fed in order from the last
+/// record that begins at or before [`Self::next`].
 pub(crate) struct Reading {
     branch: BranchId,
-    from: Lsn,
     up_to: Lsn,
     bytes_left: usize,
-    /// The position the next record must have; `None` before the first.
-    expected: Option<Lsn>,
+    /// The position that comes next.
+    next: Lsn,
     done: bool,
     records: Vec<Record>,
 }
@@ -25,18 +24,12 @@ impl Reading {
         let up_to = up_to.min(branch.head.clone()?);
         Ok(Reading {
             branch: branch.meta.id,
-            from,
             up_to,
             bytes_left: bytes_max,
-            expected: None,
+            next: from,
             done: from > up_to,
             records: Vec::new(),
         })
-    }
-
-    /// The first position wanted.
-    pub(crate) fn from(&self) -> Lsn {
-        self.from
     }
 
     /// Whether nothing further is wanted.
@@ -55,20 +48,18 @@ impl Reading {
             return Ok(false);
         }
         let (first, last) = (stored.first(), stored.last());
-        if last < self.from {
-            // The last record at or before the start ends before it, so the next begins there.
-            self.expected = Some(last.next());
+        if last < self.next {
+            // Before the start, or a copy of what was taken already.
             return Ok(true);
         }
-        let in_place = match self.expected {
-            None => first <= self.from,
-            Some(expected) => first == expected,
-        };
-        if !in_place {
-            return Err(self.missing(self.expected.unwrap_or(self.from)));
+        if first > self.next {
+            return Err(self.missing(self.next));
+        }
+        if first < self.next && !self.records.is_empty() {
+            return Err(self.corrupt(first, "it overlaps the record before"));
         }
         self.records.push(stored.into_record(part)?);
-        self.expected = Some(last.next());
+        self.next = last.next();
         self.bytes_left = self.bytes_left.saturating_sub(bytes);
         self.done = last >= self.up_to || self.bytes_left == 0;
         Ok(!self.done)
@@ -77,16 +68,30 @@ impl Reading {
     /// The records, once the store has no more or none are wanted.
     pub(crate) fn finish(self) -> Result<Vec<Record>> {
         if !self.done {
-            return Err(self.missing(self.expected.unwrap_or(self.from)));
+            return Err(self.missing(self.next));
         }
         Ok(self.records)
     }
 
-    fn missing(&self, lsn: Lsn) -> Error {
+    /// The position wanted next.
+    pub(crate) fn next(&self) -> Lsn {
+        self.next
+    }
+
+    /// The last position wanted.
+    pub(crate) fn up_to(&self) -> Lsn {
+        self.up_to
+    }
+
+    pub(crate) fn corrupt(&self, lsn: Lsn, reason: &str) -> Error {
         Error::Corrupt {
             branch: self.branch,
             lsn,
-            reason: "the record is missing".into(),
+            reason: reason.to_owned(),
         }
+    }
+
+    fn missing(&self, lsn: Lsn) -> Error {
+        self.corrupt(lsn, "the record is missing")
     }
 }

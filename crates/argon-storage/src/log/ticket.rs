@@ -25,7 +25,6 @@ impl Ticket {
     }
 
     /// A ticket and the end that completes it; without an outcome it completes with [`Error::Unknown`].
-    #[must_use]
     pub fn pending() -> (oneshot::Sender<Result<()>>, Self) {
         let (sender, receiver) = oneshot::channel();
         (sender, Ticket(Inner::Waiting(receiver)))
@@ -37,7 +36,7 @@ impl Future for Ticket {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         match &mut self.get_mut().0 {
-            Inner::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or_else(|| lost())),
+            Inner::Ready(outcome) => Poll::Ready(outcome.take().unwrap_or_else(lost)),
             Inner::Waiting(receiver) => {
                 Poll::Ready(ready!(Pin::new(receiver).poll(cx)).unwrap_or_else(|_| lost()))
             }

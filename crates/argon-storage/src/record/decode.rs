@@ -52,14 +52,6 @@ impl Stored {
         self.last
     }
 
-    /// How many part documents have to be read before [`Self::into_record`].
-    pub(crate) fn parts(&self) -> u32 {
-        match self.body {
-            Body::Parts(count) => count,
-            Body::Inline | Body::Page(_) => 0,
-        }
-    }
-
     /// The whole record, given its part documents; `None` for one that is missing.
     ///
     /// # Errors
@@ -195,6 +187,26 @@ fn main(branch: BranchId, first: Lsn, bytes: &Bytes) -> Result<Stored, Reason> {
         body,
         page_bytes,
     })
+}
+
+/// Whose record (or part of one) a stored document is: branch, first and last position. The last is
+/// the first for a part. `None` if it is neither.
+pub(crate) fn record_place(bytes: &Bytes) -> Option<(BranchId, Lsn, Lsn)> {
+    let mut fields = Fields::of(bytes.clone(), "record").ok()?;
+    let (mut place, mut last) = (None, None);
+    while let Ok(Some((name, value))) = fields.next() {
+        match (name, value) {
+            ("_id", Value::Binary(key)) if key.len() == 24 || key.len() == 28 => {
+                let branch = BranchId::from_bytes(*key.first_chunk()?);
+                let first = u64::from_be_bytes(*key.get(16..)?.first_chunk()?);
+                place = Some((branch, Lsn(first)));
+            }
+            ("last_lsn", Value::Int64(lsn)) => last = u64::try_from(lsn).ok().map(Lsn),
+            _ => {}
+        }
+    }
+    let (branch, first) = place?;
+    Some((branch, first, last.unwrap_or(first)))
 }
 
 #[derive(Default)]

@@ -14,8 +14,8 @@ use bytes::Bytes;
 
 use crate::{BranchId, ClusterTime, Lsn, WriterId};
 
-pub(crate) use decode::Stored;
-pub(crate) use encode::{Encoded, encode, part_key, record_key};
+pub(crate) use decode::{Stored, record_place};
+pub(crate) use encode::{Encoded, encode};
 pub use encode::{PAGE_BYTES_MIN, RECORD_BYTES_MAX, STORED_BYTES_MAX};
 pub use patch::apply_patch;
 

@@ -106,7 +106,7 @@ impl LogStore for MemoryStore {
         };
         // The record that holds `after + 1` may have begun before it.
         let start = log
-            .range(..=reading.from())
+            .range(..=reading.next())
             .next_back()
             .map_or(Lsn::ZERO, |(first, _)| *first);
         for (first, record) in log.range(start..) {
