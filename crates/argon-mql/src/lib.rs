@@ -14,6 +14,7 @@
 //! Each part is *compiled* once per command (`parse`) into a typed tree, which is then run over many documents.
 //! The behaviour is that of MongoDB 6.0.5, as recorded in `tests/cases`.
 
+pub mod accumulator;
 pub mod collation;
 mod context;
 mod env;
@@ -26,6 +27,7 @@ pub mod path;
 pub mod projection;
 pub mod regex;
 pub mod sort;
+pub mod stage;
 pub mod update;
 pub mod value;
 
@@ -36,7 +38,8 @@ pub use error_code::ErrorCode;
 pub use expr::{Expr, Scope};
 pub use filter::Filter;
 pub use path::Path;
-pub use sort::Sort;
 pub use projection::Projection;
+pub use sort::Sort;
+pub use stage::Pipeline;
 pub use update::{Update, UpdateOptions};
 pub use value::{Doc, DocBuf, Value, ValueRef};

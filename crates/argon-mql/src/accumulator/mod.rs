@@ -1,0 +1,321 @@
+//! Accumulators: what `$group` and its relatives compute over many documents.
+//!
+//! ```text
+//! {total: {$sum: "$price"}} ── Accumulator::parse ──> Accumulator ── column ──> Column: one state per group, side by side
+//! ```
+//!
+//! The states of one accumulator lie in one vector, indexed by the number of the group, so that a running sum is a
+//! number in memory and not an allocation. An accumulator is a row in [`ACCUMULATORS`] and a [`State`] (or a
+//! [`Column`] of its own, if it takes more than one argument).
+
+mod array;
+mod extreme;
+mod merge_objects;
+mod position;
+mod sort_n;
+mod std_dev;
+mod sum;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::collation::Collation;
+use crate::expr::{Expr, Operand, Scope};
+use crate::value::{Value, ValueRef};
+use crate::{Error, ErrorCode, ParseContext, Result};
+
+use sum::Sum;
+
+/// Most bytes that one accumulator may gather in one group before `$push` and `$addToSet` give up.
+///
+/// Source: mongod 6.0.5, parameters `internalQueryMaxPushBytes` and `internalQueryMaxAddToSetBytes`.
+pub(crate) const GATHERED_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// One accumulator of a `$group`: operator and arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Accumulator {
+    name: &'static str,
+    spec: Arc<dyn Spec>,
+}
+
+/// What an accumulator's arguments were parsed into.
+pub(super) trait Spec: Debug + Send + Sync {
+    /// An empty column of states.
+    fn column(self: Arc<Self>, flags: Flags) -> Box<dyn Column>;
+}
+
+/// The states of one accumulator, one per group.
+pub(crate) trait Column: Send {
+    /// Begins the next group. `id` is its `_id`, as a document if the arguments may read it.
+    ///
+    /// # Errors
+    /// What the arguments that a group fixes at its beginning (`n`) fail with.
+    fn begin(&mut self, id: &Bytes, scope: &Scope<'_>) -> Result<()>;
+
+    /// Adds `doc`, the root of `scope`, to `group`, and answers by how many bytes the state grew.
+    ///
+    /// # Errors
+    /// What the arguments fail with, and what the accumulator cannot take.
+    fn add(&mut self, group: usize, doc: &Bytes, scope: &Scope<'_>) -> Result<usize>;
+
+    /// The result for `group`; called once for each.
+    ///
+    /// # Errors
+    /// What cannot be represented.
+    fn finish(&mut self, group: usize) -> Result<Value>;
+}
+
+/// The state of an accumulator with one argument, for one group.
+pub(super) trait State: Default + Send {
+    /// Takes `value` in, and answers by how many bytes the state grew. Strings are compared by `collation`.
+    fn add(&mut self, value: Operand<'_>, collation: Option<&Collation>) -> Result<usize>;
+
+    /// The result.
+    fn finish(&mut self) -> Result<Value>;
+}
+
+/// What an accumulator's row parses its argument with.
+type Parse = fn(&'static str, ValueRef<'_>, &ParseContext) -> Result<Arc<dyn Spec>>;
+
+/// What the place of a `$group` decides about its accumulators.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flags {
+    /// Whether `$min` and `$max` keep the last of equal values instead of the first.
+    ///
+    /// mongod 6.0.5 runs a `$group` that can be pushed down to the storage scan in another engine than all others, and
+    /// the two differ in this.
+    pub(crate) last_of_equals: bool,
+}
+
+/// One accumulator's registration.
+struct AccumulatorOp {
+    name: &'static str,
+    parse: Parse,
+}
+
+/// The accumulators of `$group`, sorted by name.
+static ACCUMULATORS: &[AccumulatorOp] = &[
+    AccumulatorOp::new("$addToSet", unary::<array::AddToSet>),
+    AccumulatorOp::new("$avg", unary::<sum::Average>),
+    AccumulatorOp::new("$bottom", sort_n::bottom),
+    AccumulatorOp::new("$bottomN", sort_n::bottom_n),
+    AccumulatorOp::new("$count", count),
+    AccumulatorOp::new("$first", unary::<position::First>),
+    AccumulatorOp::new("$firstN", sort_n::first_n),
+    AccumulatorOp::new("$last", unary::<position::Last>),
+    AccumulatorOp::new("$lastN", sort_n::last_n),
+    AccumulatorOp::new("$max", extreme::max),
+    AccumulatorOp::new("$maxN", sort_n::max_n),
+    AccumulatorOp::new("$mergeObjects", unary::<merge_objects::Merge>),
+    AccumulatorOp::new("$min", extreme::min),
+    AccumulatorOp::new("$minN", sort_n::min_n),
+    AccumulatorOp::new("$push", unary::<array::Push>),
+    AccumulatorOp::new("$stdDevPop", unary::<std_dev::Population>),
+    AccumulatorOp::new("$stdDevSamp", unary::<std_dev::Sample>),
+    AccumulatorOp::new("$sum", unary::<Sum>),
+    AccumulatorOp::new("$top", sort_n::top),
+    AccumulatorOp::new("$topN", sort_n::top_n),
+];
+
+impl AccumulatorOp {
+    const fn new(name: &'static str, parse: Parse) -> AccumulatorOp {
+        AccumulatorOp { name, parse }
+    }
+}
+
+/// Names of all accumulators, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ACCUMULATORS.iter().map(|op| op.name)
+}
+
+impl Accumulator {
+    /// Parses `value`, which stands under `field` of a `$group`: `{$sum: "$price"}`.
+    ///
+    /// # Errors
+    /// 40234 no accumulator, 40238 more than one, 15952 unknown, and what its argument fails with.
+    pub(crate) fn parse(
+        field: &[u8],
+        value: ValueRef<'_>,
+        cx: &ParseContext,
+    ) -> Result<Accumulator> {
+        let field = String::from_utf8_lossy(field);
+        let not_one = || {
+            Error::location(
+                40234,
+                format!("The field '{field}' must be an accumulator object"),
+            )
+        };
+        let doc = value.as_document().ok_or_else(not_one)?;
+        let mut elements = doc.iter();
+        let first = elements.next().ok_or_else(not_one)?;
+        if !first.key().starts_with(b"$") {
+            return Err(not_one());
+        }
+        if elements.next().is_some() {
+            return Err(Error::location(
+                40238,
+                format!("The field '{field}' must specify one accumulator"),
+            ));
+        }
+        let op = find(first.key()).ok_or_else(|| {
+            Error::location(15952, format!("unknown group operator '{}'", first.key()))
+        })?;
+        Ok(Accumulator {
+            name: op.name,
+            spec: (op.parse)(op.name, first.value(), cx)?,
+        })
+    }
+
+    /// `{$sum: 1}`, what `$count` and `$sortByCount` stand for.
+    pub(crate) fn count() -> Accumulator {
+        Accumulator {
+            name: "$sum",
+            spec: Arc::new(Unary::<Sum>::new(Input {
+                expr: Expr::constant(Value::Int32(1)),
+                collation: None,
+            })),
+        }
+    }
+
+    /// Whether mongod 6.0.5 can push a `$group` with it down to the scan.
+    pub(crate) fn is_pushed_down(&self) -> bool {
+        !matches!(
+            self.name,
+            "$bottom" | "$bottomN" | "$firstN" | "$lastN" | "$maxN" | "$minN" | "$top" | "$topN"
+        )
+    }
+
+    /// An empty column of its states.
+    pub(crate) fn column(&self, flags: Flags) -> Box<dyn Column> {
+        Arc::clone(&self.spec).column(flags)
+    }
+}
+
+fn find(name: &[u8]) -> Option<&'static AccumulatorOp> {
+    let at = ACCUMULATORS
+        .binary_search_by(|op| op.name.as_bytes().cmp(name))
+        .ok()?;
+    Some(&ACCUMULATORS[at])
+}
+
+/// The one argument of an accumulator, and how its values compare.
+#[derive(Debug)]
+struct Input {
+    expr: Expr,
+    collation: Option<Arc<Collation>>,
+}
+
+/// An accumulator with one argument.
+#[derive(Debug)]
+struct Unary<S> {
+    input: Arc<Input>,
+    state: std::marker::PhantomData<fn() -> S>,
+}
+
+impl<S> Unary<S> {
+    fn new(input: Input) -> Unary<S> {
+        Unary {
+            input: Arc::new(input),
+            state: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<S: State + Debug + 'static> Spec for Unary<S> {
+    fn column(self: Arc<Self>, _: Flags) -> Box<dyn Column> {
+        unary_column::<S>(&self.input)
+    }
+}
+
+/// A column of states that take the values of `input` in.
+fn unary_column<S: State + 'static>(input: &Arc<Input>) -> Box<dyn Column> {
+    Box::new(UnaryColumn::<S> {
+        input: Arc::clone(input),
+        states: Vec::new(),
+    })
+}
+
+struct UnaryColumn<S> {
+    input: Arc<Input>,
+    states: Vec<S>,
+}
+
+impl<S: State + 'static> Column for UnaryColumn<S> {
+    fn begin(&mut self, _: &Bytes, _: &Scope<'_>) -> Result<()> {
+        self.states.push(S::default());
+        Ok(())
+    }
+
+    fn add(&mut self, group: usize, _: &Bytes, scope: &Scope<'_>) -> Result<usize> {
+        let value = self.input.expr.operand(scope)?;
+        match self.states.get_mut(group) {
+            Some(state) => state.add(value, self.input.collation.as_deref()),
+            None => Ok(0),
+        }
+    }
+
+    fn finish(&mut self, group: usize) -> Result<Value> {
+        match self.states.get_mut(group) {
+            Some(state) => state.finish(),
+            None => Ok(Value::Null),
+        }
+    }
+}
+
+fn unary<S: State + Debug + 'static>(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    Ok(Arc::new(Unary::<S>::new(argument(name, value, cx)?)))
+}
+
+/// The one argument of an accumulator.
+fn argument(name: &str, value: ValueRef<'_>, cx: &ParseContext) -> Result<Input> {
+    if value.as_array().is_some() {
+        return Err(Error::location(
+            40237,
+            format!("The {name} accumulator is a unary operator"),
+        ));
+    }
+    Ok(Input {
+        expr: Expr::parse(value, cx)?,
+        collation: cx.collation.clone(),
+    })
+}
+
+fn count(_: &'static str, value: ValueRef<'_>, _: &ParseContext) -> Result<Arc<dyn Spec>> {
+    match value.as_document() {
+        Some(doc) if doc.is_empty() => Ok(Accumulator::count().spec),
+        _ => Err(Error::type_mismatch(
+            "$count takes no arguments, i.e. $count:{}",
+        )),
+    }
+}
+
+/// The error of an accumulator that gathers too much.
+#[cold]
+fn too_much(name: &str) -> Error {
+    Error::new(
+        ErrorCode::ExceededMemoryLimit,
+        format!(
+            "{name} used too much memory and cannot spill to disk. Memory limit: {GATHERED_BYTES_MAX} bytes"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        assert!(
+            ACCUMULATORS
+                .windows(2)
+                .all(|pair| pair[0].name < pair[1].name)
+        );
+    }
+}

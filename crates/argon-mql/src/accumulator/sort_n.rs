@@ -1,0 +1,404 @@
+//! `$firstN`, `$lastN`, `$minN`, `$maxN`, and `$top`, `$topN`, `$bottom`, `$bottomN`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::position::{keep, size_of};
+use super::{Column, Flags, GATHERED_BYTES_MAX, Spec, too_much};
+use crate::collation::Collation;
+use crate::expr::{Expr, Scope};
+use crate::sort::Sort;
+use crate::value::decimal::Decimal;
+use crate::value::{Doc, DocBuf, Value, ValueRef, key};
+use crate::{Error, ParseContext, Result};
+
+/// Which `n` values are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    First,
+    Last,
+    Least,
+    Greatest,
+    /// The first by the sort.
+    Top,
+    /// The last by the sort.
+    Bottom,
+}
+
+#[derive(Debug)]
+struct BestN {
+    name: &'static str,
+    keep: Keep,
+    input: Expr,
+    /// `None` for one bare value.
+    n: Option<Expr>,
+    sort: Option<Sort>,
+    collation: Option<Arc<Collation>>,
+}
+
+pub(super) fn first_n(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    n_spec(name, Keep::First, value, cx)
+}
+
+pub(super) fn last_n(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    n_spec(name, Keep::Last, value, cx)
+}
+
+pub(super) fn min_n(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    n_spec(name, Keep::Least, value, cx)
+}
+
+pub(super) fn max_n(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    n_spec(name, Keep::Greatest, value, cx)
+}
+
+pub(super) fn top(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    sorted_spec(name, Keep::Top, false, value, cx)
+}
+
+pub(super) fn top_n(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    sorted_spec(name, Keep::Top, true, value, cx)
+}
+
+pub(super) fn bottom(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    sorted_spec(name, Keep::Bottom, false, value, cx)
+}
+
+pub(super) fn bottom_n(
+    name: &'static str,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    sorted_spec(name, Keep::Bottom, true, value, cx)
+}
+
+fn n_spec(
+    name: &'static str,
+    keep: Keep,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    let Some(doc) = value.as_document() else {
+        return Err(Error::location(
+            5_787_801,
+            format!("specification must be an object; found {name}"),
+        ));
+    };
+    let (input, n) = n_arguments(doc, cx)?;
+    Ok(Arc::new(BestN {
+        name,
+        keep,
+        input,
+        n: Some(n),
+        sort: None,
+        collation: cx.collation.clone(),
+    }))
+}
+
+/// `{input, n}` as `$firstN` and its siblings take them, here and in windows.
+///
+/// # Errors
+/// 5787901 unknown argument, 5787906 no `n`, 5787907 no `input`.
+pub(crate) fn n_arguments(doc: Doc<'_>, cx: &ParseContext) -> Result<(Expr, Expr)> {
+    let (mut input, mut n) = (None, None);
+    for element in doc.iter() {
+        match &**element.key() {
+            b"input" => input = Some(Expr::parse(element.value(), cx)?),
+            b"n" => n = Some(Expr::parse(element.value(), cx)?),
+            other => {
+                return Err(Error::location(
+                    5_787_901,
+                    format!(
+                        "Unknown argument for 'n' operator: {}",
+                        String::from_utf8_lossy(other)
+                    ),
+                ));
+            }
+        }
+    }
+    let n = n.ok_or_else(|| Error::location(5_787_906, "Missing value for 'n'"))?;
+    let input = input.ok_or_else(|| Error::location(5_787_907, "Missing value for 'input'"))?;
+    Ok((input, n))
+}
+
+/// `{output, sortBy, n}` as `$top` and its siblings take them.
+pub(crate) struct SortedArguments {
+    pub(crate) output: Expr,
+    pub(crate) n: Option<Expr>,
+    /// `None` for the empty sort, by which all documents are equal.
+    pub(crate) sort: Option<Sort>,
+}
+
+/// Reads the arguments of `$top` and its siblings, here and in windows; `many`: whether `n` is one of them.
+///
+/// # Errors
+/// 5788001 no object, 5788002 unknown argument, 5788003 no `n`, 5788004 no `output`, 5788005 no `sortBy`.
+pub(crate) fn sorted_arguments(
+    name: &str,
+    many: bool,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<SortedArguments> {
+    let Some(doc) = value.as_document() else {
+        return Err(Error::location(
+            5_788_001,
+            format!("specification must be an object; found {name}"),
+        ));
+    };
+    let (mut output, mut n, mut sort) = (None, None, None);
+    for element in doc.iter() {
+        match &**element.key() {
+            b"output" => output = Some(Expr::parse(element.value(), cx)?),
+            b"n" if many => n = Some(Expr::parse(element.value(), cx)?),
+            b"sortBy" => {
+                let Some(spec) = element.value().as_document() else {
+                    return Err(Error::location(
+                        10065,
+                        "invalid parameter: expected an object (sortBy)",
+                    ));
+                };
+                sort = Some(if spec.is_empty() {
+                    None
+                } else {
+                    Some(Sort::parse(spec)?.with_collation(cx.collation.as_deref().cloned()))
+                });
+            }
+            other => {
+                return Err(Error::location(
+                    5_788_002,
+                    format!(
+                        "Unknown argument to {name} '{}'",
+                        String::from_utf8_lossy(other)
+                    ),
+                ));
+            }
+        }
+    }
+    if many && n.is_none() {
+        return Err(Error::location(5_788_003, "Missing value for 'n'"));
+    }
+    let output = output.ok_or_else(|| Error::location(5_788_004, "Missing value for 'output'"))?;
+    let sort = sort.ok_or_else(|| Error::location(5_788_005, "Missing value for 'sortBy'"))?;
+    Ok(SortedArguments { output, n, sort })
+}
+
+fn sorted_spec(
+    name: &'static str,
+    keep: Keep,
+    many: bool,
+    value: ValueRef<'_>,
+    cx: &ParseContext,
+) -> Result<Arc<dyn Spec>> {
+    let arguments = sorted_arguments(name, many, value, cx)?;
+    Ok(Arc::new(BestN {
+        name,
+        keep,
+        input: arguments.output,
+        n: arguments.n,
+        sort: arguments.sort,
+        collation: cx.collation.clone(),
+    }))
+}
+
+/// Checks what `n` evaluated to.
+///
+/// # Errors
+/// 5787902 no number, 5787903 not integral, 5787908 not positive.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a double beyond 64 bits saturates, and then is not equal to what it was"
+)]
+pub(crate) fn check_n(value: ValueRef<'_>) -> Result<usize> {
+    let not_integral = |code| {
+        Error::location(
+            code,
+            format!("Value for 'n' must be of integral type, but found {value:?}"),
+        )
+    };
+    let n = match value {
+        ValueRef::Int32(n) => Some(i64::from(n)),
+        ValueRef::Int64(n) => Some(n),
+        ValueRef::Double(n) if n.fract() == 0.0 && n.abs() < 9.0e18 => Some(n as i64),
+        ValueRef::Decimal128(bytes) => Decimal::from_bytes(bytes).to_i64(),
+        ValueRef::Double(_) => None,
+        _ => return Err(not_integral(5_787_902)),
+    };
+    let n = n.ok_or_else(|| not_integral(5_787_903))?;
+    if n <= 0 {
+        return Err(Error::location(
+            5_787_908,
+            format!("'n' must be greater than 0, found {n}"),
+        ));
+    }
+    Ok(usize::try_from(n).unwrap_or(usize::MAX))
+}
+
+impl Spec for BestN {
+    fn column(self: Arc<Self>, _: Flags) -> Box<dyn Column> {
+        Box::new(BestColumn {
+            spec: self,
+            groups: Vec::new(),
+        })
+    }
+}
+
+struct BestColumn {
+    spec: Arc<BestN>,
+    groups: Vec<Group>,
+}
+
+struct Group {
+    n: usize,
+    values: Values,
+    bytes: usize,
+}
+
+enum Values {
+    /// In order of arrival.
+    Arrived(VecDeque<Value>),
+    /// By sortable key, then arrival.
+    Ordered(BTreeMap<(Vec<u8>, u64), Value>, u64),
+}
+
+impl Column for BestColumn {
+    fn begin(&mut self, id: &Bytes, scope: &Scope<'_>) -> Result<()> {
+        let n = match &self.spec.n {
+            Some(n) => check_n(n.operand(&Scope::new(id, scope.env()))?.as_ref())?,
+            None => 1,
+        };
+        let values = match self.spec.keep {
+            Keep::First | Keep::Last => Values::Arrived(VecDeque::new()),
+            _ => Values::Ordered(BTreeMap::new(), 0),
+        };
+        self.groups.push(Group {
+            n,
+            values,
+            bytes: 0,
+        });
+        Ok(())
+    }
+
+    fn add(&mut self, group: usize, doc: &Bytes, scope: &Scope<'_>) -> Result<usize> {
+        let spec = &*self.spec;
+        let Some(group) = self.groups.get_mut(group) else {
+            return Ok(0);
+        };
+        let before = group.bytes;
+        match &mut group.values {
+            Values::Arrived(values) => {
+                if values.len() >= group.n {
+                    if spec.keep == Keep::First {
+                        return Ok(0);
+                    }
+                    if let Some(old) = values.pop_front() {
+                        group.bytes -= cost(&old, 0);
+                    }
+                }
+                let value = keep(&spec.input.operand(scope)?);
+                group.bytes += cost(&value, 0);
+                values.push_back(value);
+            }
+            Values::Ordered(values, arrivals) => {
+                let mut sortable = Vec::new();
+                let input = match spec.keep {
+                    Keep::Top | Keep::Bottom => {
+                        if let Some(sort) = &spec.sort {
+                            sort.append_key(&mut sortable, Doc::new(doc))?;
+                        }
+                        None
+                    }
+                    _ => {
+                        let value = spec.input.operand(scope)?;
+                        if value.is_nullish() {
+                            return Ok(0);
+                        }
+                        let descending = spec.keep == Keep::Greatest;
+                        let collation = spec.collation.as_deref();
+                        key::append_with(&mut sortable, value.as_ref(), descending, collation);
+                        Some(value)
+                    }
+                };
+                let place = (sortable, *arrivals);
+                let full = values.len() >= group.n;
+                let loses = match spec.keep {
+                    Keep::Bottom => values.first_key_value().is_some_and(|(k, _)| place < *k),
+                    _ => values.last_key_value().is_some_and(|(k, _)| place > *k),
+                };
+                if full && loses {
+                    return Ok(0);
+                }
+                *arrivals += 1;
+                let value = match input {
+                    Some(value) => keep(&value),
+                    None => keep(&spec.input.operand(scope)?),
+                };
+                group.bytes += cost(&value, place.0.len());
+                values.insert(place, value);
+                if full {
+                    let out = match spec.keep {
+                        Keep::Bottom => values.pop_first(),
+                        _ => values.pop_last(),
+                    };
+                    if let Some(((key, _), value)) = out {
+                        group.bytes -= cost(&value, key.len());
+                    }
+                }
+            }
+        }
+        if group.bytes > GATHERED_BYTES_MAX {
+            return Err(too_much(spec.name));
+        }
+        Ok(group.bytes.saturating_sub(before))
+    }
+
+    fn finish(&mut self, group: usize) -> Result<Value> {
+        let Some(group) = self.groups.get_mut(group) else {
+            return Ok(Value::Null);
+        };
+        let values: Vec<Value> = match &mut group.values {
+            Values::Arrived(values) => std::mem::take(values).into(),
+            Values::Ordered(values, _) => std::mem::take(values).into_values().collect(),
+        };
+        if self.spec.n.is_none() {
+            return Ok(values.into_iter().next().unwrap_or(Value::Null));
+        }
+        Ok(Value::Array(DocBuf::array(
+            values.iter().map(Value::as_ref),
+        )))
+    }
+}
+
+/// Bytes that a kept value costs, with its key.
+fn cost(value: &Value, key: usize) -> usize {
+    std::mem::size_of::<Value>() + size_of(value) + key
+}

@@ -1,0 +1,194 @@
+//! `$group`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+
+use super::budget::Budget;
+use super::group_id::GroupId;
+use super::source::Turns;
+use super::{Context, Source, Stage, StageContext};
+use crate::accumulator::{Accumulator, Column, Flags};
+use crate::expr::Scope;
+use crate::value::{Doc, DocBuf, Value, ValueRef};
+use crate::{Error, Result};
+
+/// What a group costs beside its key and states: hash table entry, identity, states.
+const GROUP_BYTES: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct GroupStage {
+    id: GroupId,
+    fields: Vec<(Bytes, Accumulator)>,
+    flags: Flags,
+}
+
+pub(super) fn parse(
+    value: ValueRef<'_>,
+    context: &StageContext<'_>,
+    out: &mut Vec<Box<dyn Stage>>,
+) -> Result<()> {
+    let Some(spec) = value.as_document() else {
+        return Err(Error::location(
+            15947,
+            "a group's fields must be specified in an object",
+        ));
+    };
+    let mut id = None;
+    let mut fields = Vec::new();
+    for element in spec.iter() {
+        let name = element.key();
+        if name == "_id" {
+            if id.replace(element.value()).is_some() {
+                return Err(Error::location(
+                    15948,
+                    "a group's _id may only be specified once",
+                ));
+            }
+        } else if name == "$doingMerge" {
+            // What a mongos adds for its shards.
+            if !matches!(element.value(), ValueRef::Bool(true)) {
+                return Err(Error::location(
+                    17030,
+                    "$doingMerge should be true if present",
+                ));
+            }
+        } else {
+            if name.contains(&b'.') {
+                return Err(Error::location(
+                    40235,
+                    format!("The field name '{name}' cannot contain '.'"),
+                ));
+            }
+            if name.starts_with(b"$") {
+                return Err(Error::location(
+                    40236,
+                    format!("The field name '{name}' cannot be an operator name"),
+                ));
+            }
+            let accumulator = Accumulator::parse(name, element.value(), context.cx)?;
+            fields.push((Bytes::copy_from_slice(name), accumulator));
+        }
+    }
+    let id =
+        id.ok_or_else(|| Error::location(15955, "a group specification must include an _id"))?;
+    out.push(Box::new(GroupStage::new(id, fields, context)?));
+    Ok(())
+}
+
+impl GroupStage {
+    /// Groups by `id`, with accumulators by field name.
+    pub(super) fn new(
+        id: ValueRef<'_>,
+        fields: Vec<(Bytes, Accumulator)>,
+        context: &StageContext<'_>,
+    ) -> Result<GroupStage> {
+        Ok(GroupStage {
+            id: GroupId::parse(id, context.cx)?,
+            fields,
+            flags: Flags::default(),
+        })
+    }
+}
+
+impl Stage for GroupStage {
+    fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
+        Box::new(GroupSource {
+            stage: self,
+            input: Some(input),
+            groups: Groups::default(),
+            next: 0,
+        })
+    }
+
+    fn is_pushed_down(&mut self) {
+        self.flags.last_of_equals = self.stays_pushed_down();
+    }
+
+    fn stays_pushed_down(&self) -> bool {
+        !self.id.has_array()
+            && self
+                .fields
+                .iter()
+                .all(|(_, accumulator)| accumulator.is_pushed_down())
+    }
+}
+
+/// The groups in order of appearance.
+#[derive(Default)]
+struct Groups {
+    ids: Vec<Value>,
+    columns: Vec<Box<dyn Column>>,
+}
+
+struct GroupSource {
+    stage: Arc<GroupStage>,
+    input: Option<Box<dyn Source>>,
+    groups: Groups,
+    next: usize,
+}
+
+fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Groups> {
+    let mut groups = Groups {
+        ids: Vec::new(),
+        columns: stage
+            .fields
+            .iter()
+            .map(|(_, accumulator)| accumulator.column(stage.flags))
+            .collect(),
+    };
+    let mut by_key: HashMap<Box<[u8]>, usize> = HashMap::new();
+    let mut budget = Budget::new("$group");
+    let mut turns = Turns::default();
+    let mut keys = Vec::new();
+    while let Some(doc) = input.next(cx)? {
+        turns.turn(cx)?;
+        let scope = Scope::new(&doc, cx.env);
+        let (at, new) = stage.id.with(&scope, &mut keys, |key, value| {
+            if let Some(at) = by_key.get(key) {
+                return (*at, 0);
+            }
+            let at = groups.ids.len();
+            by_key.insert(key.into(), at);
+            groups.ids.push(value.to_value());
+            (at, 2 * key.len() + GROUP_BYTES)
+        })?;
+        if new > 0 {
+            let id = match groups.ids.last() {
+                Some(Value::Document(id)) => id.clone(),
+                _ => Bytes::from_static(Doc::EMPTY.as_bytes()),
+            };
+            for column in &mut groups.columns {
+                column.begin(&id, &scope)?;
+            }
+        }
+        let mut grown = new;
+        for column in &mut groups.columns {
+            grown += column.add(at, &doc, &scope)?;
+        }
+        if grown > 0 {
+            budget.add(grown, cx)?;
+        }
+    }
+    Ok(groups)
+}
+
+impl Source for GroupSource {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        if let Some(input) = self.input.take() {
+            self.groups = group(&self.stage, input, cx)?;
+        }
+        let at = self.next;
+        let Some(id) = self.groups.ids.get(at) else {
+            return Ok(None);
+        };
+        self.next += 1;
+        let mut out = DocBuf::new();
+        out.append("_id", id.as_ref());
+        for ((name, _), column) in self.stage.fields.iter().zip(&mut self.groups.columns) {
+            out.append(name, column.finish(at)?.as_ref());
+        }
+        Ok(Some(out.finish()))
+    }
+}

@@ -1,0 +1,137 @@
+//! The `_id` of a group: what it is, and the bytes by which groups are told apart.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::collation::Collation;
+use crate::expr::{Expr, Operand, Scope};
+use crate::value::{DocBuf, Value, ValueRef, key};
+use crate::{Error, ParseContext, Result};
+
+/// What a `$group` groups by.
+#[derive(Debug)]
+pub(super) struct GroupId {
+    shape: Shape,
+    collation: Option<Arc<Collation>>,
+    has_array: bool,
+}
+
+#[derive(Debug)]
+enum Shape {
+    /// Any expression; a missing value counts as null.
+    Expr(Expr),
+    /// A document of expressions, `{year: "$y", month: "$m"}`.
+    Fields(Vec<(Bytes, Expr)>),
+}
+
+impl GroupId {
+    /// Parses the `_id` of a `$group`.
+    ///
+    /// # Errors
+    /// 17390 for a dotted field name, 16410 for an operator beside others, and what expressions are refused with.
+    pub(super) fn parse(value: ValueRef<'_>, cx: &ParseContext) -> Result<GroupId> {
+        let fields = match value {
+            ValueRef::Document(doc)
+                if doc
+                    .iter()
+                    .next()
+                    .is_some_and(|first| !first.key().starts_with(b"$")) =>
+            {
+                doc
+            }
+            _ => {
+                return Ok(GroupId {
+                    shape: Shape::Expr(Expr::parse(value, cx)?),
+                    collation: cx.collation.clone(),
+                    has_array: is_array(value),
+                });
+            }
+        };
+        let mut parsed = Vec::new();
+        for element in fields.iter() {
+            if element.key().contains(&b'.') {
+                return Err(Error::location(
+                    17390,
+                    "$group does not support inclusion-style expressions",
+                ));
+            }
+            if !element.key().is_empty() {
+                super::FieldPath::parse(element.key())?;
+            }
+            let name = Bytes::copy_from_slice(element.key());
+            parsed.push((name, Expr::parse(element.value(), cx)?));
+        }
+        Ok(GroupId {
+            shape: Shape::Fields(parsed),
+            collation: cx.collation.clone(),
+            has_array: fields.values().any(is_array),
+        })
+    }
+
+    /// Whether it builds an array, which mongod 6.0.5 does not push down.
+    pub(super) fn has_array(&self) -> bool {
+        self.has_array
+    }
+
+    /// Evaluates it and calls `take` with the value's sortable key and the value.
+    #[inline]
+    pub(super) fn with<R>(
+        &self,
+        scope: &Scope<'_>,
+        keys: &mut Vec<u8>,
+        take: impl FnOnce(&[u8], Evaluated<'_>) -> R,
+    ) -> Result<R> {
+        keys.clear();
+        let collation = self.collation.as_deref();
+        match &self.shape {
+            Shape::Expr(expr) => {
+                let value = expr.operand(scope)?;
+                let value = match value.as_ref() {
+                    ValueRef::Missing => Operand::NULL,
+                    _ => value,
+                };
+                key::append_with(keys, value.as_ref(), false, collation);
+                Ok(take(keys, Evaluated::Value(&value)))
+            }
+            Shape::Fields(fields) => {
+                let mut values = smallvec::SmallVec::<[Operand<'_>; 4]>::new();
+                for (_, expr) in fields {
+                    let mut value = expr.operand(scope)?;
+                    // As mongod 6.0.5 has it: of one field, missing is null; of several, it is left out.
+                    if fields.len() == 1 && matches!(value.as_ref(), ValueRef::Missing) {
+                        value = Operand::NULL;
+                    }
+                    key::append_with(keys, value.as_ref(), false, collation);
+                    values.push(value);
+                }
+                Ok(take(keys, Evaluated::Fields(fields, &values)))
+            }
+        }
+    }
+}
+
+fn is_array(value: ValueRef<'_>) -> bool {
+    value.as_array().is_some()
+}
+
+/// The value of a group's `_id`, not yet copied out of the document.
+pub(super) enum Evaluated<'a> {
+    Value(&'a Operand<'a>),
+    Fields(&'a [(Bytes, Expr)], &'a [Operand<'a>]),
+}
+
+impl Evaluated<'_> {
+    pub(super) fn to_value(&self) -> Value {
+        match self {
+            Evaluated::Value(value) => Value::copy_of(value.as_ref()),
+            Evaluated::Fields(fields, values) => {
+                let mut out = DocBuf::new();
+                for ((name, _), value) in fields.iter().zip(*values) {
+                    out.append(name, value.as_ref());
+                }
+                Value::Document(out.finish())
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `$match`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::source::Turns;
+use super::{Context, Source, Stage, StageContext};
+use crate::filter::Filter;
+use crate::value::ValueRef;
+use crate::{Error, Result};
+
+#[derive(Debug)]
+struct Match {
+    filter: Arc<Filter>,
+}
+
+pub(super) fn parse(
+    value: ValueRef<'_>,
+    context: &StageContext<'_>,
+    out: &mut Vec<Box<dyn Stage>>,
+) -> Result<()> {
+    let Some(spec) = value.as_document() else {
+        return Err(Error::location(
+            15959,
+            "the match filter must be an expression in an object",
+        ));
+    };
+    out.push(Box::new(Match {
+        filter: Arc::new(Filter::parse(spec, context.cx)?),
+    }));
+    Ok(())
+}
+
+impl Stage for Match {
+    fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
+        Box::new(MatchSource {
+            filter: Arc::clone(&self.filter),
+            input,
+            turns: Turns::default(),
+        })
+    }
+
+    fn as_match(&self) -> Option<&Arc<Filter>> {
+        Some(&self.filter)
+    }
+}
+
+struct MatchSource {
+    filter: Arc<Filter>,
+    input: Box<dyn Source>,
+    turns: Turns,
+}
+
+impl Source for MatchSource {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        while let Some(doc) = self.input.next(cx)? {
+            if self.filter.matches(&doc, cx.env)? {
+                return Ok(Some(doc));
+            }
+            self.turns.turn(cx)?;
+        }
+        Ok(None)
+    }
+}

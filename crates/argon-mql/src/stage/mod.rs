@@ -1,0 +1,228 @@
+//! Aggregation pipelines: stages that take documents in and give documents out, one at a time, on demand.
+//!
+//! ```text
+//! [{$match: …}, {$group: …}] ── Pipeline::parse ──> Pipeline ── open(source) ──> Source ── next(cx) ──> document
+//! ```
+//!
+//! A pipeline is compiled once and shared; opening it on a source of documents gives another source, which owns all it
+//! needs and so can wait in a cursor between batches. What an evaluation needs from outside comes in the [`Context`]
+//! with each call: time, variables and interruption in its [`Env`], other collections through its [`Reader`]. What a
+//! pipeline wants done comes out as a value: [`Pipeline::sink`] (`$out`, `$merge`), and [`Pipeline::leading`], the part
+//! at its front that an index can serve.
+//!
+//! A stage is a file and a row in [`STAGES`].
+
+mod add_fields;
+mod budget;
+mod count;
+mod documents;
+mod field_path;
+mod group;
+mod group_id;
+mod limit;
+mod lookup;
+mod match_;
+mod options;
+mod pipeline;
+mod project;
+mod replace_root;
+mod sink;
+mod skip;
+mod sort;
+mod sort_by_count;
+mod source;
+mod system;
+mod unset;
+mod unwind;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::filter::Filter;
+use crate::sort::Sort;
+use crate::value::ValueRef;
+use crate::{Error, ParseContext, Result};
+
+pub use pipeline::{Leading, Pipeline};
+pub use sink::{Merge, Sink, WhenMatched, WhenNotMatched};
+pub use source::{Context, Documents, Reader, Source};
+pub use system::SystemSource;
+
+pub(crate) use field_path::FieldPath;
+
+/// A compiled stage.
+pub(crate) trait Stage: Debug + Send + Sync {
+    /// Puts the stage behind `input`.
+    fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source>;
+
+    /// The filter, if it is a `$match`.
+    fn as_match(&self) -> Option<&Arc<Filter>> {
+        None
+    }
+
+    /// The order, if it is a `$sort`.
+    fn as_sort(&self) -> Option<&Sort> {
+        None
+    }
+
+    /// How many documents it lets through, if it is a `$limit`.
+    fn as_limit(&self) -> Option<u64> {
+        None
+    }
+
+    /// How many documents it passes over, if it is a `$skip`.
+    fn as_skip(&self) -> Option<u64> {
+        None
+    }
+
+    /// What to do with the documents, if it is `$out` or `$merge`.
+    fn as_sink(&self) -> Option<&Sink> {
+        None
+    }
+
+    /// Whether it makes documents instead of taking any.
+    fn generates(&self) -> bool {
+        false
+    }
+
+    /// The source that the server has to supply, if it is one.
+    fn as_system(&self) -> Option<&SystemSource> {
+        None
+    }
+
+    /// Tells a `$sort` that no more than `count` documents of its output will be asked for.
+    fn want_at_most(&mut self, _count: u64) {}
+
+    /// Tells a stage that only stages stand before it that mongod pushes down to the scan together with it.
+    fn is_pushed_down(&mut self) {}
+
+    /// Whether mongod can push down the stages after it, if it is pushed down itself.
+    fn stays_pushed_down(&self) -> bool {
+        false
+    }
+
+    /// Calls `visit` with the namespace of each other collection of the same database that it reads.
+    fn each_collection(&self, _visit: &mut dyn FnMut(Option<&str>, &str)) {}
+
+    /// Why it may not stand in a `$facet`, for stages of which that depends on their arguments.
+    fn is_allowed_in_facet(&self) -> bool {
+        true
+    }
+}
+
+/// Where in a pipeline a stage may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    Anywhere,
+    First,
+    Last,
+}
+
+/// One stage's registration.
+struct StageOp {
+    name: &'static str,
+    parse: Parse,
+    position: Position,
+    in_facet: bool,
+}
+
+/// What a stage's row parses its argument with; some names stand for several stages.
+type Parse = fn(ValueRef<'_>, &StageContext<'_>, &mut Vec<Box<dyn Stage>>) -> Result<()>;
+
+/// The surroundings of a stage's parse.
+#[derive(Clone, Copy)]
+pub(crate) struct StageContext<'a> {
+    /// The name under which the stage was found, where several share a parse function.
+    name: &'static str,
+    cx: &'a ParseContext,
+    /// How many pipelines this one is nested in.
+    depth: usize,
+}
+
+impl StageOp {
+    const fn anywhere(name: &'static str, parse: Parse) -> StageOp {
+        StageOp {
+            name,
+            parse,
+            position: Position::Anywhere,
+            in_facet: true,
+        }
+    }
+
+    const fn first(name: &'static str, parse: Parse) -> StageOp {
+        StageOp {
+            name,
+            parse,
+            position: Position::First,
+            in_facet: false,
+        }
+    }
+
+    const fn last(name: &'static str, parse: Parse) -> StageOp {
+        StageOp {
+            name,
+            parse,
+            position: Position::Last,
+            in_facet: false,
+        }
+    }
+}
+
+/// The stages, sorted by name.
+static STAGES: &[StageOp] = &[
+    StageOp::anywhere("$_internalInhibitOptimization", options::inhibit),
+    StageOp::anywhere("$addFields", add_fields::parse),
+    StageOp::first("$changeStream", options::change_stream),
+    StageOp::first("$collStats", system::coll_stats),
+    StageOp::anywhere("$count", count::parse),
+    StageOp::first("$currentOp", system::current_op),
+    StageOp::first("$documents", documents::parse),
+    StageOp::first("$geoNear", options::geo_near),
+    StageOp::anywhere("$group", group::parse),
+    StageOp::first("$indexStats", system::index_stats),
+    StageOp::anywhere("$limit", limit::parse),
+    StageOp::first("$listLocalSessions", system::list_local_sessions),
+    StageOp::first("$listSessions", system::list_sessions),
+    StageOp::anywhere("$lookup", lookup::parse),
+    StageOp::anywhere("$match", match_::parse),
+    StageOp::last("$merge", sink::merge),
+    StageOp::last("$out", sink::out),
+    StageOp::first("$planCacheStats", system::plan_cache_stats),
+    StageOp::anywhere("$project", project::parse),
+    StageOp::anywhere("$replaceRoot", replace_root::replace_root),
+    StageOp::anywhere("$replaceWith", replace_root::replace_with),
+    StageOp::anywhere("$set", add_fields::parse),
+    StageOp::anywhere("$skip", skip::parse),
+    StageOp::anywhere("$sort", sort::parse),
+    StageOp::anywhere("$sortByCount", sort_by_count::parse),
+    StageOp::anywhere("$unset", unset::parse),
+    StageOp::anywhere("$unwind", unwind::parse),
+];
+
+/// Names of all stages, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    STAGES.iter().map(|op| op.name)
+}
+
+fn find(name: &[u8]) -> Result<&'static StageOp> {
+    match STAGES.binary_search_by(|op| op.name.as_bytes().cmp(name)) {
+        Ok(at) => Ok(&STAGES[at]),
+        Err(_) => Err(Error::location(
+            40324,
+            format!(
+                "Unrecognized pipeline stage name: '{}'",
+                String::from_utf8_lossy(name)
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted_and_unique() {
+        assert!(STAGES.windows(2).all(|pair| pair[0].name < pair[1].name));
+    }
+}

@@ -1,0 +1,110 @@
+//! `$sort`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::budget::STAGE_BYTES_HARD_MAX;
+use super::source::Turns;
+use super::{Context, Source, Stage, StageContext};
+use crate::sort::{MEMORY_MAX, Sort, Sorter};
+use crate::value::{Doc, ValueRef};
+use crate::{Error, Result};
+
+#[derive(Debug)]
+pub(super) struct SortStage {
+    sort: Sort,
+    /// The most documents that will be asked for.
+    limit: Option<u64>,
+}
+
+pub(super) fn parse(
+    value: ValueRef<'_>,
+    context: &StageContext<'_>,
+    out: &mut Vec<Box<dyn Stage>>,
+) -> Result<()> {
+    let Some(spec) = value.as_document() else {
+        return Err(Error::location(
+            15973,
+            "the $sort key specification must be an object",
+        ));
+    };
+    if spec.is_empty() {
+        return Err(Error::location(
+            15976,
+            "$sort stage must have at least one sort key",
+        ));
+    }
+    out.push(Box::new(SortStage::new(
+        Sort::parse(spec)?.with_collation(context.cx.collation.as_deref().cloned()),
+    )));
+    Ok(())
+}
+
+impl SortStage {
+    pub(super) fn new(sort: Sort) -> SortStage {
+        SortStage { sort, limit: None }
+    }
+}
+
+impl Stage for SortStage {
+    fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
+        Box::new(SortSource {
+            stage: self,
+            input: Some(input),
+            sorted: Vec::new().into_iter(),
+        })
+    }
+
+    fn as_sort(&self) -> Option<&Sort> {
+        Some(&self.sort)
+    }
+
+    fn want_at_most(&mut self, count: u64) {
+        self.limit = Some(count);
+    }
+}
+
+struct SortSource {
+    stage: Arc<SortStage>,
+    input: Option<Box<dyn Source>>,
+    sorted: std::vec::IntoIter<Bytes>,
+}
+
+/// What a document costs while it is sorted, beside its bytes.
+const DOCUMENT_BYTES: usize = 64;
+
+/// All documents of `input` in the order of `sort`, or the first `limit` of them.
+pub(super) fn sorted(
+    sort: &Sort,
+    limit: Option<u64>,
+    mut input: Box<dyn Source>,
+    cx: &Context<'_>,
+) -> Result<Vec<Bytes>> {
+    let bytes_max = if cx.allow_disk_use {
+        STAGE_BYTES_HARD_MAX
+    } else {
+        MEMORY_MAX
+    };
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    let mut sorter = Sorter::new(limit, bytes_max);
+    let mut turns = Turns::default();
+    let mut key = Vec::new();
+    while let Some(doc) = input.next(cx)? {
+        turns.turn(cx)?;
+        key.clear();
+        sort.append_key(&mut key, Doc::new(&doc))?;
+        let bytes = doc.len() + DOCUMENT_BYTES;
+        sorter.push(&key, doc, bytes)?;
+    }
+    Ok(sorter.finish().collect())
+}
+
+impl Source for SortSource {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        if let Some(input) = self.input.take() {
+            self.sorted = sorted(&self.stage.sort, self.stage.limit, input, cx)?.into_iter();
+        }
+        Ok(self.sorted.next())
+    }
+}
