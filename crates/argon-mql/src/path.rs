@@ -42,6 +42,8 @@ impl Part {
 pub enum LeafArray {
     /// Its items are visited one by one, then the array itself.
     Items,
+    /// Its items are visited one by one.
+    ItemsOnly,
     /// Only the array itself is visited.
     Whole,
 }
@@ -155,11 +157,16 @@ pub(crate) fn at_leaf<'d>(
     leaf: LeafArray,
     visit: &mut impl FnMut(ValueRef<'d>, Option<usize>) -> bool,
 ) -> bool {
-    if let (ValueRef::Array(array), LeafArray::Items) = (value, leaf) {
+    if let ValueRef::Array(array) = value
+        && leaf != LeafArray::Whole
+    {
         for (position, item) in array.values().enumerate() {
             if visit(item, outer.or(Some(position))) {
                 return true;
             }
+        }
+        if leaf == LeafArray::ItemsOnly {
+            return false;
         }
     }
     visit(value, outer)

@@ -66,6 +66,7 @@ impl Node {
                     }
                 }
             }
+            Node::Schema(schema) => schema.holds(ValueRef::Document(doc)),
             Node::SampleRate(rate) => unit_interval(run.env.next_random()) < *rate,
             Node::Always(value) => *value,
         }
@@ -80,7 +81,7 @@ impl Node {
             Node::Not(node) => !node.holds_value(value, run),
             Node::Leaf(leaf) => leaf.predicate.test(value, run),
             // The parser puts only operators on fields here.
-            Node::Expr(_) | Node::SampleRate(_) => false,
+            Node::Expr(_) | Node::Schema(_) | Node::SampleRate(_) => false,
             Node::Always(holds) => *holds,
         }
     }

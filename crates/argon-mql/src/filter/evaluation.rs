@@ -77,6 +77,9 @@ fn text(operand: &TopOperand<'_>) -> Result<Option<Node>> {
 fn where_(operand: &TopOperand<'_>) -> Result<Option<Node>> {
     operand.only_at_top()?;
     match operand.value {
+        ValueRef::String(code) | ValueRef::JavaScript(code) if code.is_empty() => {
+            Err(Error::bad_value("code for $where cannot be empty"))
+        }
         ValueRef::String(_) | ValueRef::JavaScript(_) => Err(Error::location(
             6108304,
             "no globalScriptEngine in $where parsing",

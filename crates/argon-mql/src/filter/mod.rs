@@ -16,6 +16,8 @@ mod geo;
 mod logical;
 mod number;
 mod parse;
+mod reason;
+mod schema;
 mod tree;
 
 use bytes::Bytes;
@@ -26,6 +28,8 @@ use crate::{Env, ParseContext, Result};
 
 pub use bitwise::{BitTest, Bits};
 pub use comparison::{Compare, CompareOp, In};
+pub use reason::failure;
+pub use schema::Schema;
 pub use tree::{Leaf, Node, Predicate, TypeSet};
 
 use eval::Run;

@@ -9,7 +9,7 @@ use crate::{Error, ParseContext, Result};
 
 use super::comparison::{CompareOp, compare};
 use super::tree::{Leaf, Node, Predicate};
-use super::{array, bitwise, comparison, element, evaluation, geo, logical};
+use super::{array, bitwise, comparison, element, evaluation, geo, logical, schema};
 
 /// An operator on the values of a field: `{field: {$name: operand}}`.
 pub(super) struct FieldOp {
@@ -54,7 +54,7 @@ const FIELD_OPS: &[&[FieldOp]] = &[
 ];
 
 /// All operators on documents, category by category.
-const TOP_OPS: &[&[TopOp]] = &[evaluation::TOP, logical::TOP];
+const TOP_OPS: &[&[TopOp]] = &[evaluation::TOP, logical::TOP, schema::TOP];
 
 /// The operator on fields called `name`.
 pub(super) fn field_op(name: &BStr) -> Option<&'static FieldOp> {
@@ -132,8 +132,13 @@ impl Parser<'_> {
         for element in doc.iter() {
             let key = element.key();
             let value = element.value();
-            if !key.starts_with(b"$") || matches!(&**key, b"$ref" | b"$id" | b"$db") {
-                self.field(&Path::new(key), value, &mut nodes)?;
+            if !key.starts_with(b"$") {
+                nodes.push(self.field(&Path::new(key), value)?);
+                continue;
+            }
+            if matches!(&**key, b"$ref" | b"$id" | b"$db") {
+                // Part of a database reference, which is compared with as it stands.
+                nodes.push(self.equality(&Path::new(key), value)?);
                 continue;
             }
             let Some(op) = top_op(key) else {
@@ -150,22 +155,28 @@ impl Parser<'_> {
     }
 
     /// Parses the condition on one field: a value, a regular expression, or operators.
-    fn field(&self, path: &Path, value: ValueRef<'_>, nodes: &mut Vec<Node>) -> Result<()> {
-        let operand = Operand {
-            parser: self,
-            path,
-            name: "$eq",
-            value,
-            siblings: Doc::EMPTY,
-        };
-        nodes.push(match value {
-            ValueRef::Document(doc) if is_operator_document(doc) => operators(self, path, doc)?,
-            ValueRef::Regex { pattern, options } => {
-                operand.leaf(Predicate::Regex(Box::new(Regex::new(pattern, options)?)))
-            }
-            _ => compare(CompareOp::Eq, &operand)?,
-        });
-        Ok(())
+    fn field(&self, path: &Path, value: ValueRef<'_>) -> Result<Node> {
+        match value {
+            ValueRef::Document(doc) if is_operator_document(doc) => operators(self, path, doc),
+            ValueRef::Regex { pattern, options } => Ok(Node::Leaf(Leaf {
+                path: path.clone(),
+                predicate: Predicate::Regex(Box::new(Regex::new(pattern, options)?)),
+            })),
+            _ => self.equality(path, value),
+        }
+    }
+
+    fn equality(&self, path: &Path, value: ValueRef<'_>) -> Result<Node> {
+        compare(
+            CompareOp::Eq,
+            &Operand {
+                parser: self,
+                path,
+                name: "$eq",
+                value,
+                siblings: Doc::EMPTY,
+            },
+        )
     }
 }
 

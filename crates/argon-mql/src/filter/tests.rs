@@ -154,3 +154,93 @@ fn an_expression_sees_the_document() {
         &[r#"{"a": 0, "c": 1}"#, r#"{"c": 1}"#, r#"{"a": 1}"#],
     );
 }
+
+#[test]
+fn schemas_speak_about_the_types_they_name() {
+    check(
+        r#"{"$jsonSchema": {"required": ["a"], "properties": {"a": {"bsonType": "int", "minimum": 2}, "b": {"items": {"type": "string"}, "uniqueItems": true}}}}"#,
+        &[
+            r#"{"a": 2}"#,
+            r#"{"a": 3, "b": ["x", "y"]}"#,
+            r#"{"a": 3, "b": 1}"#,
+        ],
+        &[
+            "{}",
+            r#"{"a": 1}"#,
+            r#"{"a": "x"}"#,
+            r#"{"a": 2, "b": ["x", "x"]}"#,
+            r#"{"a": 2, "b": [1]}"#,
+        ],
+    );
+    check(
+        r#"{"$jsonSchema": {"properties": {"a": {"enum": [{"x": 1, "y": [2]}, 3]}}, "additionalProperties": false}}"#,
+        &["{}", r#"{"a": {"y": [2], "x": 1}}"#, r#"{"a": 3}"#],
+        &[r#"{"a": 4}"#, r#"{"b": 1}"#],
+    );
+}
+
+#[test]
+fn malformed_schemas_get_mongods_codes() {
+    for (schema, code) in [
+        (r#"{"foo": 1}"#, 9),
+        (r#"{"minimum": "x"}"#, 14),
+        (r#"{"maxItems": -1}"#, 9),
+        (r#"{"allOf": []}"#, 2),
+        (r#"{"type": "int"}"#, 2),
+        (r#"{"required": []}"#, 9),
+        (r#"{"properties": {"a": {"pattern": "("}}}"#, 51091),
+        (r#"{"format": "x"}"#, 9),
+        (r#"{"properties": {"a": {"encrypt": {}}}}"#, 9),
+    ] {
+        let query = format!(r#"{{"$jsonSchema": {schema}}}"#);
+        let error = filter(&query).map(|_| ()).unwrap_err();
+        assert_eq!(error.code().number(), code, "{query}: {error}");
+    }
+}
+
+#[test]
+fn a_failure_is_explained() {
+    let explain = |validator: &str, doc: &str| -> serde_json::Value {
+        let details = failure(
+            Doc::new(&bytes(validator)),
+            &ParseContext::new(),
+            &bytes(doc),
+            &Env::fixed(),
+        )
+        .unwrap();
+        let doc = bson::Document::from_reader(&*details).unwrap();
+        serde_json::to_value(doc).unwrap()
+    };
+    assert_eq!(
+        explain(r#"{"a": {"$gt": 9}}"#, r#"{"_id": 1, "a": 5}"#),
+        serde_json::json!({
+            "operatorName": "$gt",
+            "specifiedAs": {"a": {"$gt": 9}},
+            "reason": "comparison failed",
+            "consideredValue": 5
+        })
+    );
+    assert_eq!(
+        explain(
+            r#"{"$jsonSchema": {"title": "T", "properties": {"a": {"type": "string"}}}}"#,
+            r#"{"a": 5}"#
+        ),
+        serde_json::json!({
+            "operatorName": "$jsonSchema",
+            "title": "T",
+            "schemaRulesNotSatisfied": [{
+                "operatorName": "properties",
+                "propertiesNotSatisfied": [{
+                    "propertyName": "a",
+                    "details": [{
+                        "operatorName": "type",
+                        "specifiedAs": {"type": "string"},
+                        "reason": "type did not match",
+                        "consideredValue": 5,
+                        "consideredType": "int"
+                    }]
+                }]
+            }]
+        })
+    );
+}

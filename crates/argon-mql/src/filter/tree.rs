@@ -7,6 +7,7 @@ use crate::value::{BsonType, ValueRef};
 
 use super::bitwise::Bits;
 use super::comparison::{Compare, In};
+use super::schema::Schema;
 
 /// A condition on a document.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub enum Node {
     Leaf(Leaf),
     /// `$expr`.
     Expr(Box<Expr>),
+    /// `$jsonSchema`.
+    Schema(Box<Schema>),
     /// `$sampleRate`: true for this share of the documents.
     SampleRate(f64),
     /// `$alwaysTrue`, `$alwaysFalse`, and what can never hold (`$all: []`).
