@@ -15,7 +15,7 @@ mod catalog;
 mod clock;
 mod engine;
 mod error;
-// pub mod exec;
+pub mod exec;
 pub mod name;
 pub mod state;
 mod writer;

@@ -90,6 +90,8 @@ error_codes! {
     167 OptionNotSupportedOnView,
     168 InvalidPipelineOperator,
     171 CannotIndexParallelArrays,
+    181 AmbiguousIndexKeyPattern,
+    185 ClientMetadataDocumentTooLarge,
     186 ClientMetadataCannotBeMutated,
     189 PrimarySteppedDown,
     197 InvalidIndexSpecificationOption,

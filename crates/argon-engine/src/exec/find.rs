@@ -3,23 +3,23 @@
 use std::sync::Arc;
 
 use argon_mql::filter::Filter;
-use argon_mql::plan::{Hint, Plan};
 use argon_mql::projection::Projection;
-use argon_mql::sort::{Sort, Sorter};
+use argon_mql::sort::{MEMORY_MAX, Order, Sort, Sorter};
 use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
-use argon_mql::{Env, Result};
+use argon_mql::{Doc, Env, Result};
 use bytes::Bytes;
 
-use super::records::{Records, plan};
+use super::plan::{Hint, Plan, plan};
+use super::records::Records;
 use crate::state::{Collection, State};
 
 /// A query.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Find {
     /// What documents have to be.
     pub filter: Option<Filter>,
-    /// In which order they come; natural order otherwise.
-    pub sort: Option<Sort>,
+    /// In which order they come.
+    pub order: Order,
     /// What is left of them.
     pub projection: Option<Arc<Projection>>,
     /// How many are passed over first.
@@ -28,6 +28,22 @@ pub struct Find {
     pub limit: u64,
     /// Which index to use.
     pub hint: Option<Hint>,
+    /// Whether a sort may hold more than its usual share of memory.
+    pub allow_disk_use: bool,
+}
+
+impl Default for Find {
+    fn default() -> Find {
+        Find {
+            filter: None,
+            order: Order::Any,
+            projection: None,
+            skip: 0,
+            limit: 0,
+            hint: None,
+            allow_disk_use: true,
+        }
+    }
 }
 
 /// Opens a query on a collection; one that does not exist is empty.
@@ -35,23 +51,51 @@ pub struct Find {
 /// # Errors
 /// MongoDB's error for a hint that names no index.
 pub fn find(collection: Option<&Arc<Collection>>, query: &Find) -> Result<Box<dyn Source>> {
-    let Some(collection) = collection else { return Ok(Box::new(Documents::new(Vec::new()))) };
+    let Some(collection) = collection else {
+        return Ok(Box::new(Documents::new(Vec::new())));
+    };
     let filter = query.filter.clone().unwrap_or_else(Filter::all);
-    let plan = plan(collection, &filter, query.sort.as_ref(), query.hint.as_ref())?;
-    let sorted = query.sort.is_none() || plan.covers_sort();
-    let needs_match = query.projection.as_ref().is_some_and(|projection| projection.needs_match());
+    let plan = plan(collection, &filter, &query.order, query.hint.as_ref())?;
+    let needs_match = query
+        .projection
+        .as_ref()
+        .is_some_and(|projection| projection.needs_match());
     let matching = needs_match.then(|| filter.clone());
-    let mut source: Box<dyn Source> =
-        Box::new(FromRecords(Records::new(Arc::clone(collection), filter, &plan)));
-    if let Some(sort) = query.sort.clone().filter(|_| !sorted) {
+    let mut source: Box<dyn Source> = Box::new(FromRecords(Records::new(
+        Arc::clone(collection),
+        filter,
+        &plan,
+    )));
+    if let Order::By(sort) = &query.order
+        && !plan.covers_sort()
+    {
         let keep = (query.limit > 0).then(|| query.limit.saturating_add(query.skip));
-        source = Box::new(Sorting { input: Some(source), sort, keep, sorted: None });
+        source = Box::new(Sorting {
+            input: Some(source),
+            sort: sort.clone(),
+            keep: keep.and_then(|keep| usize::try_from(keep).ok()),
+            bytes_max: if query.allow_disk_use {
+                usize::MAX
+            } else {
+                MEMORY_MAX
+            },
+            sorted: None,
+        });
     }
     if query.skip > 0 || query.limit > 0 {
-        source = Box::new(Window { input: source, skip: query.skip, left: query.limit, limited: query.limit > 0 });
+        source = Box::new(Window {
+            input: source,
+            skip: query.skip,
+            left: query.limit,
+            limited: query.limit > 0,
+        });
     }
     if let Some(projection) = &query.projection {
-        source = Box::new(Projecting { input: source, projection: Arc::clone(projection), matching });
+        source = Box::new(Projecting {
+            input: source,
+            projection: Arc::clone(projection),
+            matching,
+        });
     }
     Ok(source)
 }
@@ -60,18 +104,20 @@ pub fn find(collection: Option<&Arc<Collection>>, query: &Find) -> Result<Box<dy
 ///
 /// # Errors
 /// What the filter's expressions fail with, the command's interruption, and a hint that names no index.
-pub fn count_all(
-    collection: Option<&Arc<Collection>>,
-    query: &Find,
-    env: &Env<'_>,
-) -> Result<u64> {
-    let Some(collection) = collection else { return Ok(0) };
+pub fn count_all(collection: Option<&Arc<Collection>>, query: &Find, env: &Env<'_>) -> Result<u64> {
+    let Some(collection) = collection else {
+        return Ok(0);
+    };
     let filter = query.filter.clone().unwrap_or_else(Filter::all);
     let found = if filter.is_empty() && query.hint.is_none() {
         collection.len() as u64
     } else {
-        let plan = plan(collection, &filter, None, query.hint.as_ref())?;
-        let enough = if query.limit == 0 { u64::MAX } else { query.limit.saturating_add(query.skip) };
+        let plan = plan(collection, &filter, &Order::Any, query.hint.as_ref())?;
+        let enough = if query.limit == 0 {
+            u64::MAX
+        } else {
+            query.limit.saturating_add(query.skip)
+        };
         let mut records = Records::new(Arc::clone(collection), filter, &plan);
         let mut found = 0;
         while found < enough && records.next(env)?.is_some() {
@@ -80,7 +126,11 @@ pub fn count_all(
         found
     };
     let left = found.saturating_sub(query.skip);
-    Ok(if query.limit == 0 { left } else { left.min(query.limit) })
+    Ok(if query.limit == 0 {
+        left
+    } else {
+        left.min(query.limit)
+    })
 }
 
 /// Opens a pipeline on a collection: what stands at its front goes to the planner, the rest behind the records.
@@ -96,8 +146,12 @@ pub fn aggregate(
         return Ok(pipeline.open(Box::new(Documents::new(Vec::new()))));
     };
     let leading = pipeline.leading();
-    let filter = leading.filter.map(|filter| Filter::clone(filter)).unwrap_or_else(Filter::all);
-    let plan = plan(collection, &filter, leading.sort, hint)?;
+    let filter = leading
+        .filter
+        .map(|filter| Filter::clone(filter))
+        .unwrap_or_else(Filter::all);
+    let order = leading.sort.cloned().map_or(Order::Any, Order::By);
+    let plan = plan(collection, &filter, &order, hint)?;
     let served = if leading.sort.is_some() && covers(&plan) {
         leading.sort_stages
     } else {
@@ -130,14 +184,20 @@ impl Reader for Reading {
         collection: &str,
         filter: Option<&Filter>,
     ) -> Result<Box<dyn Source>> {
-        let query = Find { filter: filter.cloned(), ..Find::default() };
+        let query = Find {
+            filter: filter.cloned(),
+            ..Find::default()
+        };
         find(self.state.collection(collection), &query)
     }
 
     fn has_index(&self, _db: Option<&str>, collection: &str, path: &[u8]) -> bool {
         path == b"_id"
             || self.state.collection(collection).is_some_and(|collection| {
-                collection.indexes().iter().any(|index| index.spec.leads_with(path))
+                collection
+                    .indexes()
+                    .iter()
+                    .any(|index| index.spec.fields()[0].path.text() == path)
             })
     }
 }
@@ -154,19 +214,23 @@ impl Source for FromRecords {
 struct Sorting {
     input: Option<Box<dyn Source>>,
     sort: Sort,
-    keep: Option<u64>,
+    keep: Option<usize>,
+    bytes_max: usize,
     sorted: Option<std::vec::IntoIter<Bytes>>,
 }
 
 impl Source for Sorting {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(mut input) = self.input.take() {
-            let keep = self.keep.and_then(|keep| usize::try_from(keep).ok());
-            let mut sorter = Sorter::new(self.sort.clone(), keep);
+            let mut sorter = Sorter::new(self.keep, self.bytes_max);
+            let mut key = Vec::new();
             while let Some(document) = input.next(cx)? {
-                sorter.push(document)?;
+                key.clear();
+                self.sort.append_key(&mut key, Doc::new(&document))?;
+                let bytes = document.len();
+                sorter.push(&key, document, bytes)?;
             }
-            self.sorted = Some(sorter.finish().into_iter());
+            self.sorted = Some(sorter.finish().collect::<Vec<_>>().into_iter());
         }
         Ok(self.sorted.as_mut().and_then(Iterator::next))
     }
@@ -208,7 +272,9 @@ struct Projecting {
 
 impl Source for Projecting {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
-        let Some(document) = self.input.next(cx)? else { return Ok(None) };
+        let Some(document) = self.input.next(cx)? else {
+            return Ok(None);
+        };
         let matched = match &self.matching {
             Some(filter) => filter.array_match(&document, cx.env)?,
             None => None,

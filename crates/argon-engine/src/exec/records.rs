@@ -4,9 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::plan::{Direction, KeyRange, Plan};
 use argon_mql::filter::Filter;
-use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex};
-use argon_mql::sort::Sort;
 use argon_mql::{Env, Result, Value};
 use bytes::Bytes;
 
@@ -29,11 +28,17 @@ enum Access {
     /// By `_id`, one after the other.
     Ids(std::vec::IntoIter<Value>),
     /// In natural order, from after the record.
-    Natural { from: Option<RecordId>, backward: bool },
+    Natural {
+        from: Option<RecordId>,
+        backward: bool,
+    },
     /// By an index.
     Index(Box<IndexAccess>),
     /// The branches of an `$or`, one after the other, each document once.
-    Union { branches: std::vec::IntoIter<Records>, seen: HashSet<RecordId> },
+    Union {
+        branches: std::vec::IntoIter<Records>,
+        seen: HashSet<RecordId>,
+    },
 }
 
 struct IndexAccess {
@@ -45,33 +50,15 @@ struct IndexAccess {
     seen: Option<HashSet<RecordId>>,
 }
 
-/// Plans `filter` and `sort` over the indexes of `collection`.
-///
-/// # Errors
-/// MongoDB's error for a hint that names no index.
-pub fn plan(
-    collection: &Collection,
-    filter: &Filter,
-    sort: Option<&Sort>,
-    hint: Option<&Hint>,
-) -> Result<Plan> {
-    let indexes: Vec<PlanIndex<'_>> = collection
-        .indexes()
-        .iter()
-        .map(|index| PlanIndex { spec: &index.spec, multikey: &index.multikey })
-        .collect();
-    argon_mql::plan::plan(filter, sort, hint, &indexes)
-}
-
 impl Records {
     /// Runs `plan` over `collection`; every document is checked against `filter`.
     pub fn new(collection: Arc<Collection>, filter: Filter, plan: &Plan) -> Records {
         let access = match plan {
-            Plan::Empty => Access::Done,
             Plan::IdLookup { ids } => Access::Ids(ids.clone().into_iter()),
-            Plan::CollScan { direction } => {
-                Access::Natural { from: None, backward: *direction == Direction::Backward }
-            }
+            Plan::CollScan { direction } => Access::Natural {
+                from: None,
+                backward: *direction == Direction::Backward,
+            },
             Plan::IndexScan(scan) => {
                 let multikey = scan
                     .index
@@ -79,8 +66,11 @@ impl Records {
                     .and_then(|name| collection.index(name))
                     .is_some_and(|index| !index.multikey.is_empty());
                 let backward = scan.direction == Direction::Backward;
-                let mut ranges: VecDeque<_> =
-                    scan.bounds.iter().map(|range| entry_range(range, scan.index.is_some())).collect();
+                let mut ranges: VecDeque<_> = scan
+                    .bounds
+                    .iter()
+                    .map(|range| entry_range(range, scan.index.is_some()))
+                    .collect();
                 if backward {
                     ranges.make_contiguous().reverse();
                 }
@@ -96,10 +86,18 @@ impl Records {
                     .iter()
                     .map(|plan| Records::new(Arc::clone(&collection), filter.clone(), plan))
                     .collect();
-                Access::Union { branches: branches.into_iter(), seen: HashSet::new() }
+                Access::Union {
+                    branches: branches.into_iter(),
+                    seen: HashSet::new(),
+                }
             }
         };
-        Records { collection, filter, access, ready: VecDeque::new() }
+        Records {
+            collection,
+            filter,
+            access,
+            ready: VecDeque::new(),
+        }
     }
 
     /// The next document and its place.
@@ -196,7 +194,9 @@ impl IndexAccess {
         collection: &Collection,
         mut look: impl FnMut(RecordId, &Bytes) -> Result<()>,
     ) -> Result<bool> {
-        let Some((low, high)) = self.ranges.front_mut() else { return Ok(false) };
+        let Some((low, high)) = self.ranges.front_mut() else {
+            return Ok(false);
+        };
         let bounds = (borrow(low), borrow(high));
         let mut last: Option<Key> = None;
         let mut looked = 0;
@@ -212,20 +212,26 @@ impl IndexAccess {
         match &self.name {
             None => {
                 let mut entries = collection.ids(bounds);
-                while let Some((key, record)) =
-                    if self.backward { entries.next_back() } else { entries.next() }
-                {
+                while let Some((key, record)) = if self.backward {
+                    entries.next_back()
+                } else {
+                    entries.next()
+                } {
                     if !visit(Key::from_slice(key), record)? {
                         break;
                     }
                 }
             }
             Some(name) => {
-                let Some(index) = collection.index(name) else { return Ok(false) };
+                let Some(index) = collection.index(name) else {
+                    return Ok(false);
+                };
                 let mut entries = index.ascending(bounds);
-                while let Some((key, record)) =
-                    if self.backward { entries.next_back() } else { entries.next() }
-                {
+                while let Some((key, record)) = if self.backward {
+                    entries.next_back()
+                } else {
+                    entries.next()
+                } {
                     if !visit(entry(key, record), record)? {
                         break;
                     }
@@ -235,7 +241,11 @@ impl IndexAccess {
         match last {
             Some(last) if looked == CHUNK => {
                 let rest = Bound::Excluded(last);
-                if self.backward { *high = rest } else { *low = rest }
+                if self.backward {
+                    *high = rest
+                } else {
+                    *low = rest
+                }
             }
             _ => drop(self.ranges.pop_front()),
         }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use argon_mql::filter::Filter;
-use argon_mql::plan::Hint;
-use argon_mql::sort::{Sort, Sorter};
+use argon_mql::sort::{MEMORY_MAX, Order, Sorter};
 use argon_mql::update::Update as Change;
-use argon_mql::{Doc, DocBuf, Env, ErrorCode, Value, ValueRef};
+use argon_mql::{Doc, Env, Value, ValueRef};
 use bytes::Bytes;
 
-use super::records::{Records, plan};
-use crate::error::{Error, Result};
+use super::plan::{Hint, plan};
+use super::records::Records;
+use crate::error::Result;
 use crate::state::{Collection, RecordId};
 use crate::writer::Writer;
 
@@ -92,7 +92,9 @@ pub fn delete(
     multi: bool,
     env: &Env<'_>,
 ) -> Result<Deleted> {
-    let Some(target) = writer.collection(collection).cloned() else { return Ok(0) };
+    let Some(target) = writer.collection(collection).cloned() else {
+        return Ok(0);
+    };
     let mut deleted = 0;
     let mut records = records(&target, filter, hint)?;
     while let Some((record, _)) = records.next(env)? {
@@ -110,7 +112,7 @@ pub struct FindAndModify {
     /// Which documents.
     pub filter: Filter,
     /// Which of them is the first.
-    pub sort: Option<Sort>,
+    pub order: Order,
     /// Which index to use.
     pub hint: Option<Hint>,
     /// What becomes of it; `None` removes it.
@@ -153,7 +155,11 @@ pub fn find_and_modify(
         (Some((record, before)), None) => {
             writer.delete(collection, record)?;
             let matched = command.filter.array_match(&before, env)?;
-            Ok(Modified { before: Some(before), matched, ..Modified::default() })
+            Ok(Modified {
+                before: Some(before),
+                matched,
+                ..Modified::default()
+            })
         }
         (Some((record, before)), Some(change)) => {
             let matched = command.filter.array_match(&before, env)?;
@@ -162,7 +168,12 @@ pub fn find_and_modify(
                 writer.replace(collection, record, after.clone())?;
             }
             let after = after.unwrap_or_else(|| before.clone());
-            Ok(Modified { before: Some(before), after: Some(after), upserted: None, matched })
+            Ok(Modified {
+                before: Some(before),
+                after: Some(after),
+                upserted: None,
+                matched,
+            })
         }
         (None, Some(change)) if command.upsert => {
             let document = change.upsert(&command.filter, env, new_id)?;
@@ -170,7 +181,12 @@ pub fn find_and_modify(
             let upserted = Some(Value::share(id, &document));
             ensure(writer, collection, options)?;
             writer.insert(collection, document.clone())?;
-            Ok(Modified { before: None, after: Some(document), upserted, matched: None })
+            Ok(Modified {
+                before: None,
+                after: Some(document),
+                upserted,
+                matched: None,
+            })
         }
         (None, _) => Ok(Modified::default()),
     }
@@ -204,7 +220,7 @@ fn changed(statement: &Update, old: &Bytes, env: &Env<'_>) -> Result<Option<Byte
 /// The records that `filter` leads to. They come from the collection as it was before the command's own changes, so that
 /// an update cannot meet a document that it has moved in an index.
 fn records(target: &Arc<Collection>, filter: &Filter, hint: Option<&Hint>) -> Result<Records> {
-    let plan = plan(target, filter, None, hint)?;
+    let plan = plan(target, filter, &Order::Any, hint)?;
     Ok(Records::new(Arc::clone(target), filter.clone(), &plan))
 }
 
@@ -213,19 +229,25 @@ fn first(
     command: &FindAndModify,
     env: &Env<'_>,
 ) -> Result<Option<(RecordId, Bytes)>> {
-    let plan = plan(target, &command.filter, command.sort.as_ref(), command.hint.as_ref())?;
+    let plan = plan(
+        target,
+        &command.filter,
+        &command.order,
+        command.hint.as_ref(),
+    )?;
     let mut records = Records::new(Arc::clone(target), command.filter.clone(), &plan);
-    let Some(sort) = command.sort.clone().filter(|_| !plan.covers_sort()) else {
-        return Ok(records.next(env)?);
+    let sort = match &command.order {
+        Order::By(sort) if !plan.covers_sort() => sort,
+        _ => return Ok(records.next(env)?),
     };
-    let mut sorter = Sorter::new(sort, Some(1));
-    while let Some((_, document)) = records.next(env)? {
-        sorter.push(document)?;
+    let mut sorter = Sorter::new(Some(1), MEMORY_MAX);
+    let mut key = Vec::new();
+    while let Some(found) = records.next(env)? {
+        key.clear();
+        sort.append_key(&mut key, Doc::new(&found.1))?;
+        let bytes = found.1.len();
+        sorter.push(&key, found, bytes)?;
     }
-    let found = sorter.finish().into_iter().next();
-    Ok(found.and_then(|document| {
-        let id = Doc::new(&document).get("_id")?;
-        let record = target.find_id(id)?;
-        Some((record, document))
-    }))
+    let mut sorted = sorter.finish();
+    Ok(sorted.next())
 }

@@ -67,6 +67,11 @@ impl Collection {
         self.bytes
     }
 
+    /// About how many bytes the entries of its `_id` index take.
+    pub fn id_index_bytes(&self) -> u64 {
+        (self.ids.len() * std::mem::size_of::<(Key, RecordId)>()) as u64
+    }
+
     /// The document at `record`.
     pub fn document(&self, record: RecordId) -> Option<&Bytes> {
         self.records.get(&record)

@@ -66,9 +66,7 @@ impl Index {
         &'a self,
         bounds: (Bound<&[u8]>, Bound<&[u8]>),
     ) -> impl DoubleEndedIterator<Item = (&'a [u8], RecordId)> + 'a {
-        self.entries
-            .range::<_, [u8]>(bounds)
-            .map(split)
+        self.entries.range::<_, [u8]>(bounds).map(split)
     }
 
     /// Adds `record` under each of `keys`.
@@ -89,6 +87,12 @@ impl Index {
     /// How many entries it has.
     pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// About how many bytes its entries take.
+    pub fn bytes(&self) -> u64 {
+        // Keys are not added up as they come and go; one entry is about its inline size.
+        (self.entries.len() * std::mem::size_of::<Key>()) as u64
     }
 
     /// Whether it has none.
