@@ -1,1 +1,22 @@
-//! MongoDB's manners: listener, sessions, cursors and the table of commands.
+//! MongoDB's manners: the only place with sockets, sessions, cursors and `ok: 1`.
+//!
+//! ```text
+//! server      bind, accept, drain            session, cursor, operation   what outlives a command
+//! connection  bytes ⇄ messages               request, reply, error        a command in, an answer out
+//! command     the table of commands, a file each
+//! ```
+//!
+//! A request, start to finish: `connection` reads bytes and has `argon-wire` make a message of them; `request` reads what
+//! every command may carry; `command` finds the row and runs it; its failure becomes a code in `error` and nowhere else.
+
+mod command;
+mod connection;
+mod cursor;
+mod error;
+mod operation;
+mod reply;
+mod request;
+mod server;
+mod session;
+
+pub use server::{Config, Server, StartError};

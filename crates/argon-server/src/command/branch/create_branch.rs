@@ -1,0 +1,63 @@
+//! `createBranch`: forks a branch in constant time.
+
+use argon_engine::Lsn;
+use argon_engine::name::{MAIN, Point};
+use argon_mql::ValueRef;
+
+use super::{describe, project};
+use crate::command::{Access, Command, Cx};
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::request::{Argument, is_generic, unknown_field, wrong_type};
+
+pub(in crate::command) const COMMAND: Command = Command {
+    name: "createBranch",
+    aliases: &[],
+    access: Access::LoggedIn,
+    help: "Forks a branch: {createBranch: <name>, from: <branch>, at: <LSN or date>}.",
+    run: |cx| Box::pin(run(cx)),
+};
+
+async fn run(cx: &Cx<'_>) -> Result<Reply> {
+    let name = match cx.request.subject() {
+        ValueRef::String(name) => name.to_string(),
+        value => return Err(wrong_type("createBranch.createBranch", &value, "string")),
+    };
+    let mut from = MAIN;
+    let mut point = None;
+    for element in cx.request.arguments().skip(1) {
+        let argument = Argument {
+            command: "createBranch",
+            element,
+        };
+        match &**element.key() {
+            b"from" => from = argument.string()?,
+            b"at" => {
+                point = Some(match element.value() {
+                    ValueRef::DateTime(ms) => Point::Instant(ms),
+                    _ => Point::Lsn(Lsn(argument.count()?)),
+                });
+            }
+            b"engine" => match argument.string()? {
+                "wal" => {}
+                "prefix" => {
+                    return Err(Error::bad_value(
+                        "engine 'prefix' needs an upstream MongoDB, and none is configured",
+                    ));
+                }
+                other => return Err(Error::bad_value(format!("no engine is called '{other}'"))),
+            },
+            key if is_generic(key) => {}
+            _ => return Err(unknown_field("createBranch", element.key())),
+        }
+    }
+    let branch = cx
+        .shared
+        .engine
+        .create_branch(project(cx)?, &name, from, point)
+        .await?;
+    let mut reply = Reply::ok();
+    let parent = branch.parent().map(|parent| parent.meta.name.clone());
+    describe(reply.doc(), &branch, parent.as_deref());
+    Ok(reply)
+}

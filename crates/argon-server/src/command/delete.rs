@@ -1,0 +1,160 @@
+//! `delete`.
+
+use argon_engine::exec::Hint;
+use argon_engine::{Writer, exec};
+use argon_mql::filter::Filter;
+use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
+
+use super::insert::check_writable;
+use super::query::{self, Common};
+use super::write::{Outcome, statements};
+use super::{Access, Command, Cx, write};
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::request::{Argument, is_generic, missing_field, unknown_field, wrong_type};
+
+pub(super) const COMMAND: Command = Command {
+    name: "delete",
+    aliases: &[],
+    access: Access::LoggedIn,
+    help: "Removes documents from a collection.",
+    run: |cx| Box::pin(run(cx)),
+};
+
+/// One statement.
+struct Statement {
+    filter: Filter,
+    hint: Option<Hint>,
+    multi: bool,
+}
+
+async fn run(cx: &Cx<'_>) -> Result<Reply> {
+    let collection = cx.request.collection()?;
+    check_writable(collection)?;
+    let mut ordered = true;
+    let mut common = Common::default();
+    for element in cx.request.arguments().skip(1) {
+        let argument = Argument {
+            command: "delete",
+            element,
+        };
+        match &**element.key() {
+            b"deletes" => {}
+            b"ordered" => ordered = argument.bool()?,
+            b"bypassDocumentValidation" => {
+                argument.bool()?;
+            }
+            _ if common.take(&argument)? => {}
+            key if is_generic(key) => {}
+            _ => return Err(unknown_field("delete", element.key())),
+        }
+    }
+    let specs = statements(cx.request, "delete", "deletes")?;
+    cx.shared
+        .counters
+        .deletes
+        .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
+    let (variables, parse) = query::variables(cx, &common)?;
+    let mut compiled = Vec::with_capacity(specs.len());
+    for (index, spec) in specs.iter().enumerate() {
+        compiled.push(compile(cx, Doc::new(spec), index, &parse)?);
+    }
+    write::run(cx, compiled.len(), |writer| {
+        tokio::task::block_in_place(|| {
+            delete(cx, writer, collection, &compiled, &variables, ordered)
+        })
+    })
+    .await
+}
+
+fn delete(
+    cx: &Cx<'_>,
+    writer: &mut Writer,
+    collection: &str,
+    statements: &[Result<Statement>],
+    variables: &[(String, argon_mql::Value)],
+    ordered: bool,
+) -> Result<Outcome> {
+    let check = || cx.operation.check();
+    let env = cx.env(variables.to_vec(), &check);
+    let mut outcome = Outcome::default();
+    for (index, statement) in statements.iter().enumerate() {
+        let deleted = match statement {
+            Ok(Statement {
+                filter,
+                hint,
+                multi,
+            }) => exec::delete(writer, collection, filter, hint.as_ref(), *multi, &env)
+                .map_err(Error::from),
+            Err(error) => Err(error.clone()),
+        };
+        match deleted {
+            Ok(deleted) => outcome.n += deleted,
+            Err(error) if error.is_interruption() => return Err(error),
+            Err(error) => {
+                outcome.errors.push((index, error));
+                if ordered {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Reads one statement: its shape is the command's concern, its filter the statement's.
+fn compile(
+    cx: &Cx<'_>,
+    spec: Doc<'_>,
+    index: usize,
+    parse: &ParseContext,
+) -> Result<Result<Statement>> {
+    let mut filter = None;
+    let mut limit = None;
+    let mut hint = ValueRef::Missing;
+    for element in spec.iter() {
+        let path = || format!("delete.deletes.{index}.{}", element.key());
+        match &**element.key() {
+            b"q" => match element.value() {
+                ValueRef::Document(doc) => filter = Some(doc),
+                value => return Err(wrong_type(&path(), &value, "object")),
+            },
+            b"limit" => {
+                limit = Some(
+                    Argument {
+                        command: "delete.deletes",
+                        element,
+                    }
+                    .integer()?,
+                )
+            }
+            b"hint" => hint = element.value(),
+            b"collation" => query::check_collation(&Argument {
+                command: "delete.deletes",
+                element,
+            })?,
+            _ => return Err(unknown_field("delete.deletes", element.key())),
+        }
+    }
+    let filter = filter.ok_or_else(|| missing_field("delete.deletes.q"))?;
+    let limit = limit.ok_or_else(|| missing_field("delete.deletes.limit"))?;
+    if !(0..=1).contains(&limit) {
+        return Err(Error::failed_to_parse(format!(
+            "The limit field in delete objects must be 0 or 1. Got {limit}"
+        )));
+    }
+    if limit == 0 && cx.request.txn_number.is_some() {
+        return Err(Error::new(
+            ErrorCode::InvalidOptions,
+            "Cannot use (or request) retryable writes with limit=0",
+        ));
+    }
+    let statement = || -> Result<Statement> {
+        Ok(Statement {
+            filter: Filter::parse(filter, parse)?,
+            hint: query::hint(hint)?,
+            multi: limit == 0,
+        })
+    };
+    Ok(statement())
+}

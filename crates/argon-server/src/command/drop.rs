@@ -1,0 +1,60 @@
+//! `drop`: removes a collection.
+
+use argon_mql::{DocBuf, ErrorCode, ValueRef};
+
+use super::{Access, Command, Cx, text, write};
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::request::{is_generic, unknown_field};
+
+pub(super) const COMMAND: Command = Command {
+    name: "drop",
+    aliases: &[],
+    access: Access::LoggedIn,
+    help: "Removes a collection with its indexes.",
+    run: |cx| Box::pin(run(cx)),
+};
+
+async fn run(cx: &Cx<'_>) -> Result<Reply> {
+    let collection = cx.request.collection()?;
+    super::insert::check_writable(collection)?;
+    for element in cx.request.arguments().skip(1) {
+        if !is_generic(element.key()) {
+            return Err(unknown_field("drop", element.key()));
+        }
+    }
+    let namespace = format!("{}.{collection}", cx.request.database);
+    // A database that is not there must not come into being by this.
+    if cx
+        .shared
+        .engine
+        .database(&cx.request.database)
+        .await?
+        .is_none()
+    {
+        return Err(not_found());
+    }
+    let branch = write::branch(cx).await?;
+    let answer = write::decided(cx, &branch, None, |writer| {
+        let Some(target) = writer.collection(collection) else {
+            return Err(not_found());
+        };
+        let indexes = target.indexes().len() + 1;
+        writer.drop_collection(collection)?;
+        let mut doc = DocBuf::new();
+        doc.append(
+            "nIndexesWas",
+            ValueRef::Int32(i32::try_from(indexes).unwrap_or(i32::MAX)),
+        );
+        doc.append("ns", text(&namespace));
+        Ok(doc.finish())
+    })
+    .await?;
+    let mut reply = Reply::ok();
+    reply.doc().append_all(argon_mql::Doc::new(&answer));
+    Ok(reply)
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorCode::NamespaceNotFound, "ns not found")
+}

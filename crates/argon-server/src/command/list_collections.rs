@@ -1,0 +1,88 @@
+//! `listCollections`.
+
+use argon_mql::filter::Filter;
+use argon_mql::index::IndexSpec;
+use argon_mql::{Doc, DocBuf, ParseContext, ValueRef};
+use bytes::Bytes;
+
+use super::{Access, Command, Cx, batch, create, query, text};
+use crate::error::Result;
+use crate::reply::Reply;
+use crate::request::{Argument, is_generic, unknown_field};
+
+pub(super) const COMMAND: Command = Command {
+    name: "listCollections",
+    aliases: &[],
+    access: Access::LoggedIn,
+    help: "Lists the collections of the database.",
+    run: |cx| Box::pin(run(cx)),
+};
+
+async fn run(cx: &Cx<'_>) -> Result<Reply> {
+    let mut filter = Doc::EMPTY;
+    let mut name_only = false;
+    let mut batch_size = None;
+    for element in cx.request.arguments().skip(1) {
+        let argument = Argument {
+            command: "listCollections",
+            element,
+        };
+        match &**element.key() {
+            b"filter" => filter = argument.document()?,
+            b"nameOnly" => name_only = argument.bool()?,
+            b"cursor" => {
+                batch_size = batch::size_of(argument.document()?, "listCollections.cursor")?
+            }
+            b"authorizedCollections" | b"includePendingDrops" => {
+                argument.bool()?;
+            }
+            key if is_generic(key) => {}
+            _ => return Err(unknown_field("listCollections", element.key())),
+        }
+    }
+    let filter = Filter::parse(filter, &ParseContext::new())?;
+    let state = query::state(cx).await?;
+    let read_only = cx
+        .shared
+        .engine
+        .database(&cx.request.database)
+        .await?
+        .is_some_and(|database| database.point.is_some());
+    let check = || cx.operation.check();
+    let env = cx.env(Vec::new(), &check);
+    let mut documents: Vec<Bytes> = Vec::new();
+    for collection in state.collections() {
+        let mut doc = DocBuf::new();
+        doc.append("name", text(&collection.name));
+        doc.append("type", text("collection"));
+        if !name_only {
+            let options = doc.open_document("options");
+            create::shown_options(Doc::new(&collection.options), &mut doc);
+            doc.close(options);
+            let info = doc.open_document("info");
+            doc.append("readOnly", ValueRef::Bool(read_only));
+            doc.append(
+                "uuid",
+                ValueRef::Binary {
+                    subtype: 4,
+                    bytes: &collection.uuid(),
+                },
+            );
+            doc.close(info);
+            doc.append(
+                "idIndex",
+                ValueRef::Document(Doc::new(IndexSpec::id().document())),
+            );
+        }
+        let doc = doc.finish();
+        if filter.matches(&doc, &env)? {
+            documents.push(doc);
+        }
+    }
+    batch::listing(
+        cx,
+        format!("{}.$cmd.listCollections", cx.request.database),
+        documents,
+        batch_size,
+    )
+}

@@ -1,0 +1,12 @@
+//! `ping`: whether the server answers.
+
+use super::{Access, Command};
+use crate::reply::Reply;
+
+pub(super) const COMMAND: Command = Command {
+    name: "ping",
+    aliases: &[],
+    access: Access::Anonymous,
+    help: "Answers if the server is up.",
+    run: |_| Box::pin(async { Ok(Reply::ok()) }),
+};

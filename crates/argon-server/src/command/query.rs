@@ -1,0 +1,157 @@
+//! What the commands that read have in common.
+
+use std::sync::Arc;
+
+use argon_engine::exec::Hint;
+use argon_engine::state::{Collection, State};
+use argon_mql::expr::{Expr, Scope};
+use argon_mql::filter::Filter;
+use argon_mql::{Doc, Env, ErrorCode, ParseContext, Value, ValueRef};
+use bytes::Bytes;
+
+use super::Cx;
+use crate::error::{Error, Result};
+use crate::request::Argument;
+
+/// Arguments that most commands take.
+#[derive(Default)]
+pub(super) struct Common<'a> {
+    /// Values for the variables of expressions.
+    pub(super) let_: Option<Doc<'a>>,
+}
+
+/// Past this many documents a query may take long enough to be moved off the thread that serves sockets.
+const HEAVY_DOCUMENTS: usize = 1_000;
+
+impl<'a> Common<'a> {
+    /// Takes `argument` if it is one of these; whether it was.
+    pub(super) fn take(&mut self, argument: &Argument<'a>) -> Result<bool> {
+        match &**argument.element.key() {
+            b"let" => self.let_ = Some(argument.document()?),
+            b"collation" => check_collation(argument)?,
+            b"readConcern" => check_read_concern(argument)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Refuses a collation other than the simple one.
+pub(super) fn check_collation(argument: &Argument<'_>) -> Result<()> {
+    let collation = argument.document()?;
+    match collation.get("locale") {
+        Some(ValueRef::String(locale)) if locale == "simple" => Ok(()),
+        None if collation.is_empty() => Ok(()),
+        _ => Err(Error::new(
+            ErrorCode::CommandNotSupported,
+            "collations other than {locale: 'simple'} are not supported yet",
+        )),
+    }
+}
+
+/// Accepts the levels that a read of durable, published state meets, which is all but reading at a chosen time.
+fn check_read_concern(argument: &Argument<'_>) -> Result<()> {
+    let concern = argument.document()?;
+    for element in concern.iter() {
+        match &**element.key() {
+            b"level" => match element.value().as_str() {
+                Some("local" | "available" | "majority" | "linearizable" | "snapshot") => {}
+                _ => {
+                    return Err(Error::failed_to_parse(
+                        "Invalid read concern level, must be one of 'local', 'majority', \
+                         'linearizable', 'available' or 'snapshot'",
+                    ));
+                }
+            },
+            b"atClusterTime" => {
+                return Err(Error::new(
+                    ErrorCode::InvalidOptions,
+                    "readConcern.atClusterTime is not supported: name the point in the database name \
+                     (project~branch~LSN)",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The state that the command reads, and its collection there.
+pub(super) async fn open(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Collection>>)> {
+    let collection = cx.request.collection()?;
+    let state = state(cx).await?;
+    let collection = state.collection(collection).cloned();
+    Ok((state, collection))
+}
+
+/// The state that the command reads; a database that does not exist is empty.
+pub(super) async fn state(cx: &Cx<'_>) -> Result<Arc<State>> {
+    let engine = &cx.shared.engine;
+    match engine.database(&cx.request.database).await? {
+        Some(database) => Ok(engine.read(&database).await?),
+        None => Ok(Arc::new(State::empty())),
+    }
+}
+
+/// Evaluates `let` and gives the context in which the command's expressions are compiled.
+pub(super) fn variables(
+    cx: &Cx<'_>,
+    common: &Common<'_>,
+) -> Result<(Vec<(String, Value)>, ParseContext)> {
+    let Some(definitions) = common.let_ else {
+        return Ok((Vec::new(), ParseContext::new()));
+    };
+    let check = || cx.operation.check();
+    let mut variables = Vec::new();
+    let mut parse = ParseContext::new();
+    for definition in definitions.iter() {
+        let name = definition.key().to_string();
+        let expression = Expr::parse(definition.value(), &parse)?;
+        let env: Env<'_> = cx.env(variables.clone(), &check);
+        let value = expression.eval(&Scope::new(&Bytes::from_static(b"\x05\0\0\0\0"), &env))?;
+        parse = parse.with_variables([name.clone()]);
+        variables.push((name, value));
+    }
+    Ok((variables, parse))
+}
+
+/// The index that a command asks for.
+pub(super) fn hint(hint: ValueRef<'_>) -> Result<Option<Hint>> {
+    match hint {
+        ValueRef::Missing => Ok(None),
+        ValueRef::Document(keys) if keys.is_empty() => Ok(None),
+        ValueRef::String(_) | ValueRef::Document(_) => Ok(Some(Hint::parse(hint)?)),
+        _ => Err(Error::failed_to_parse("Hint must be a string or an object")),
+    }
+}
+
+/// Whether a query may take long.
+pub(super) fn is_heavy(collection: Option<&Arc<Collection>>, filter: &Option<Filter>) -> bool {
+    let by_id = filter.as_ref().is_some_and(|filter| {
+        filter
+            .equalities()
+            .iter()
+            .any(|(path, _)| path.to_string() == "_id")
+    });
+    !by_id && collection.is_some_and(|collection| collection.len() > HEAVY_DOCUMENTS)
+}
+
+/// Refuses an option that is given and asks for something.
+pub(super) fn refuse_unless_empty(argument: &Argument<'_>) -> Result<()> {
+    let empty = match argument.element.value() {
+        ValueRef::Document(doc) => doc.is_empty(),
+        ValueRef::Bool(value) => !value,
+        _ => false,
+    };
+    if empty {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::CommandNotSupported,
+        format!(
+            "option '{}.{}' is not supported yet",
+            argument.command,
+            argument.element.key()
+        ),
+    ))
+}

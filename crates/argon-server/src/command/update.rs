@@ -1,0 +1,212 @@
+//! `update`.
+
+use argon_engine::Writer;
+use argon_engine::exec::{self, Update};
+use argon_mql::filter::Filter;
+use argon_mql::update::{Update as Change, UpdateOptions};
+use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
+
+use super::insert::check_writable;
+use super::query::{self, Common};
+use super::write::{Outcome, flag, implicit_options, new_id, statements};
+use super::{Access, Command, Cx, write};
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::request::{Argument, is_generic, missing_field, unknown_field, wrong_type};
+
+pub(super) const COMMAND: Command = Command {
+    name: "update",
+    aliases: &[],
+    access: Access::LoggedIn,
+    help: "Changes documents of a collection.",
+    run: |cx| Box::pin(run(cx)),
+};
+
+async fn run(cx: &Cx<'_>) -> Result<Reply> {
+    let collection = cx.request.collection()?;
+    check_writable(collection)?;
+    let mut ordered = true;
+    let mut common = Common::default();
+    for element in cx.request.arguments().skip(1) {
+        let argument = Argument {
+            command: "update",
+            element,
+        };
+        match &**element.key() {
+            b"updates" => {}
+            b"ordered" => ordered = argument.bool()?,
+            b"bypassDocumentValidation" => {
+                argument.bool()?;
+            }
+            _ if common.take(&argument)? => {}
+            key if is_generic(key) => {}
+            _ => return Err(unknown_field("update", element.key())),
+        }
+    }
+    let specs = statements(cx.request, "update", "updates")?;
+    cx.shared
+        .counters
+        .updates
+        .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
+    let (variables, parse) = query::variables(cx, &common)?;
+    let mut compiled = Vec::with_capacity(specs.len());
+    for (index, spec) in specs.iter().enumerate() {
+        let path = format!("update.updates.{index}");
+        let shaped = Shape::read(Doc::new(spec), &path)?;
+        if shaped.multi && cx.request.txn_number.is_some() {
+            return Err(Error::new(
+                ErrorCode::InvalidOptions,
+                "Cannot use (or request) retryable writes with multi=true",
+            ));
+        }
+        compiled.push(shaped.compile(&parse));
+    }
+    write::run(cx, compiled.len(), |writer| {
+        tokio::task::block_in_place(|| {
+            update(cx, writer, collection, &compiled, &variables, ordered)
+        })
+    })
+    .await
+}
+
+fn update(
+    cx: &Cx<'_>,
+    writer: &mut Writer,
+    collection: &str,
+    statements: &[Result<Update>],
+    variables: &[(String, argon_mql::Value)],
+    ordered: bool,
+) -> Result<Outcome> {
+    let check = || cx.operation.check();
+    let env = cx.env(variables.to_vec(), &check);
+    let mut outcome = Outcome {
+        modified: Some(0),
+        ..Outcome::default()
+    };
+    for (index, statement) in statements.iter().enumerate() {
+        let updated = match statement {
+            Ok(statement) => exec::update(
+                writer,
+                collection,
+                statement,
+                &env,
+                &mut new_id,
+                &implicit_options,
+            )
+            .map_err(Error::from),
+            Err(error) => Err(error.clone()),
+        };
+        match updated {
+            Ok(updated) => {
+                outcome.n += updated.matched + u64::from(updated.upserted.is_some());
+                outcome.modified = outcome.modified.map(|modified| modified + updated.modified);
+                outcome
+                    .upserted
+                    .extend(updated.upserted.map(|id| (index, id)));
+            }
+            Err(error) if error.is_interruption() => return Err(error),
+            Err(error) => {
+                outcome.errors.push((index, error));
+                if ordered {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// One statement as it was sent.
+struct Shape<'a> {
+    filter: Doc<'a>,
+    change: ValueRef<'a>,
+    multi: bool,
+    upsert: bool,
+    array_filters: Option<Doc<'a>>,
+    constants: Option<Doc<'a>>,
+    hint: ValueRef<'a>,
+}
+
+impl<'a> Shape<'a> {
+    fn read(spec: Doc<'a>, path: &str) -> Result<Shape<'a>> {
+        let mut filter = None;
+        let mut change = None;
+        let mut shape = Shape {
+            filter: Doc::EMPTY,
+            change: ValueRef::Missing,
+            multi: false,
+            upsert: false,
+            array_filters: None,
+            constants: None,
+            hint: ValueRef::Missing,
+        };
+        for element in spec.iter() {
+            let path = || format!("{path}.{}", element.key());
+            match &**element.key() {
+                b"q" => match element.value() {
+                    ValueRef::Document(doc) => filter = Some(doc),
+                    value => return Err(wrong_type(&path(), &value, "object")),
+                },
+                b"u" => change = Some(element.value()),
+                b"multi" => shape.multi = flag(&path(), &element)?,
+                b"upsert" => shape.upsert = flag(&path(), &element)?,
+                b"upsertSupplied" => {
+                    flag(&path(), &element)?;
+                }
+                b"arrayFilters" => match element.value() {
+                    ValueRef::Array(array) => shape.array_filters = Some(array),
+                    value => return Err(wrong_type(&path(), &value, "array")),
+                },
+                b"c" => match element.value() {
+                    ValueRef::Document(doc) => shape.constants = Some(doc),
+                    value => return Err(wrong_type(&path(), &value, "object")),
+                },
+                b"collation" => query::check_collation(&Argument {
+                    command: "update.updates",
+                    element,
+                })?,
+                b"hint" => shape.hint = element.value(),
+                _ => return Err(unknown_field("update.updates", element.key())),
+            }
+        }
+        shape.filter = filter.ok_or_else(|| missing_field("update.updates.q"))?;
+        shape.change = change.ok_or_else(|| missing_field("update.updates.u"))?;
+        Ok(shape)
+    }
+
+    /// Compiles the statement. A failure belongs to the statement, not to the command.
+    fn compile(&self, parse: &ParseContext) -> Result<Update> {
+        let filter = Filter::parse(self.filter, parse)?;
+        let change = change(
+            self.change,
+            self.multi,
+            self.array_filters,
+            self.constants,
+            parse,
+        )?;
+        Ok(Update {
+            filter,
+            change,
+            multi: self.multi,
+            upsert: self.upsert,
+            hint: query::hint(self.hint)?,
+        })
+    }
+}
+
+/// Compiles what becomes of a document, in an `update` or a `findAndModify`.
+pub(super) fn change(
+    change: ValueRef<'_>,
+    multi: bool,
+    array_filters: Option<Doc<'_>>,
+    constants: Option<Doc<'_>>,
+    parse: &ParseContext,
+) -> Result<Change> {
+    let options = UpdateOptions {
+        multi,
+        array_filters,
+        ..UpdateOptions::default()
+    };
+    let _ = constants;
+    Ok(Change::parse(change, &options, parse)?)
+}
