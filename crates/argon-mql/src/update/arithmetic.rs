@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bstr::ByteSlice;
 
-use super::modifier::{Modifier, Operand, Outcome, Parsed, Place, Trail, single};
+use super::modifier::{Modifier, Operand, Outcome, Parsed, Place, Trail};
 use super::show;
 use crate::collation::Collation;
 use crate::value::{Number, ValueRef, compare_with};
@@ -23,23 +23,23 @@ struct Arithmetic {
     combine: fn(Number, Number) -> Option<Number>,
 }
 
-pub(super) fn inc(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn inc(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let number = number(operand, "increment")?;
-    Ok(single(
-        operand,
+    operand.add(
         Arithmetic {
             name: operand.name,
             initial: number.to_value(),
             operand: number,
             combine: Number::checked_add,
         },
-    ))
+        out,
+    );
+    Ok(())
 }
 
-pub(super) fn mul(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn mul(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let number = number(operand, "multiply")?;
-    Ok(single(
-        operand,
+    operand.add(
         Arithmetic {
             name: operand.name,
             // MongoDB manual, "$mul": a missing field becomes zero of the operand's type.
@@ -47,7 +47,9 @@ pub(super) fn mul(operand: &Operand<'_>) -> Result<Parsed> {
             operand: number,
             combine: Number::checked_multiply,
         },
-    ))
+        out,
+    );
+    Ok(())
 }
 
 fn number(operand: &Operand<'_>, verb: &str) -> Result<Number> {
@@ -79,6 +81,8 @@ impl Modifier for Arithmetic {
             )));
         };
         match (self.combine)(present, self.operand) {
+            // What is not a number equals nothing, so it counts as a change.
+            Some(result) if result.is_nan() => Ok(Outcome::Force(result.to_value())),
             Some(result) => Ok(Outcome::Put(result.to_ref())),
             None => Err(Error::bad_value(format!(
                 "Failed to apply {} operations to current value ((NumberLong){}) for document {{{}}}",
@@ -99,23 +103,23 @@ struct Extreme {
     collation: Option<Arc<Collation>>,
 }
 
-pub(super) fn max(operand: &Operand<'_>) -> Result<Parsed> {
-    Ok(extreme(operand, Ordering::Greater))
+pub(super) fn max(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
+    extreme(operand, Ordering::Greater, out);
+    Ok(())
 }
 
-pub(super) fn min(operand: &Operand<'_>) -> Result<Parsed> {
-    Ok(extreme(operand, Ordering::Less))
+pub(super) fn min(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
+    extreme(operand, Ordering::Less, out);
+    Ok(())
 }
 
-fn extreme(operand: &Operand<'_>, replaces: Ordering) -> Parsed {
-    single(
-        operand,
-        Extreme {
-            value: Value::copy_of(operand.value),
-            replaces,
-            collation: operand.collation.cloned(),
-        },
-    )
+fn extreme(operand: &Operand<'_>, replaces: Ordering, out: &mut Parsed) {
+    let extreme = Extreme {
+        value: Value::copy_of(operand.value),
+        replaces,
+        collation: operand.collation.cloned(),
+    };
+    operand.add(extreme, out);
 }
 
 impl Modifier for Extreme {
@@ -189,7 +193,7 @@ impl BitOp {
     }
 }
 
-pub(super) fn bit(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn bit(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let ValueRef::Document(spec) = operand.value else {
         return Err(Error::bad_value(format!(
             "The $bit modifier is not compatible with a {}. You must pass in an embedded document: {{$bit: {{field: {{and/or/xor: #}}}}",
@@ -225,7 +229,8 @@ pub(super) fn bit(operand: &Operand<'_>) -> Result<Parsed> {
             "You must pass in at least one bitwise operation. The format is: {$bit: {field: {and/or/xor: #}}",
         ));
     }
-    Ok(single(operand, Bit(operations)))
+    operand.add(Bit(operations), out);
+    Ok(())
 }
 
 impl Modifier for Bit {

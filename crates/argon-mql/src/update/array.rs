@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::array_filter::refuse_outside_queries;
-use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail, single};
+use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail};
 use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, Number, ValueRef, equal_with};
 use crate::{Error, Filter, Result, Value};
@@ -19,7 +19,7 @@ struct AddToSet {
     collation: Option<Arc<Collation>>,
 }
 
-pub(super) fn add_to_set(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn add_to_set(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let collation = operand.collation.cloned();
     let each = match operand.value {
         ValueRef::Document(spec) => spec.iter().next().filter(|first| first.key() == "$each"),
@@ -54,7 +54,8 @@ pub(super) fn add_to_set(operand: &Operand<'_>) -> Result<Parsed> {
             )));
         }
     };
-    Ok(single(operand, AddToSet { values, collation }))
+    operand.add(AddToSet { values, collation }, out);
+    Ok(())
 }
 
 impl Modifier for AddToSet {
@@ -104,7 +105,7 @@ enum Pop {
     Last,
 }
 
-pub(super) fn pop(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn pop(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let Some(number) = Number::from_value(operand.value) else {
         return Err(Error::failed_to_parse(format!(
             "Expected a number in: {}",
@@ -126,7 +127,8 @@ pub(super) fn pop(operand: &Operand<'_>) -> Result<Parsed> {
             )));
         }
     };
-    Ok(single(operand, end))
+    operand.add(end, out);
+    Ok(())
 }
 
 impl Modifier for Pop {
@@ -160,8 +162,8 @@ impl Modifier for Pop {
         false
     }
 
-    fn blocked(&self, _place: &Place<'_>) -> Blocked {
-        Blocked::CannotTraverse
+    fn blocked(&self, _place: &Place<'_>) -> Result<Blocked> {
+        Ok(Blocked::CannotTraverse)
     }
 }
 
@@ -179,7 +181,7 @@ enum Pull {
 /// The field under which an item stands that a filter on items is about.
 const ITEM: &str = "item";
 
-pub(super) fn pull(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn pull(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let pull = match operand.value {
         ValueRef::Document(condition) if !is_about_items(condition) => {
             refuse_outside_queries(condition)?;
@@ -192,7 +194,8 @@ pub(super) fn pull(operand: &Operand<'_>) -> Result<Parsed> {
         }
         value => Pull::Equal(Value::copy_of(value), operand.collation.cloned()),
     };
-    Ok(single(operand, pull))
+    operand.add(pull, out);
+    Ok(())
 }
 
 /// Whether a condition is operators on the items themselves (`{$gt: 1}`), not on their fields.
@@ -257,8 +260,8 @@ impl Modifier for Pull {
         false
     }
 
-    fn blocked(&self, _place: &Place<'_>) -> Blocked {
-        Blocked::CannotTraverse
+    fn blocked(&self, _place: &Place<'_>) -> Result<Blocked> {
+        Ok(Blocked::CannotTraverse)
     }
 }
 
@@ -269,20 +272,21 @@ struct PullAll {
     collation: Option<Arc<Collation>>,
 }
 
-pub(super) fn pull_all(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn pull_all(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let ValueRef::Array(values) = operand.value else {
         return Err(Error::bad_value(format!(
             "$pullAll requires an array argument but was given a {}",
             operand.value.type_name()
         )));
     };
-    Ok(single(
-        operand,
+    operand.add(
         PullAll {
             values: values.values().map(Value::copy_of).collect(),
             collation: operand.collation.cloned(),
         },
-    ))
+        out,
+    );
+    Ok(())
 }
 
 impl Modifier for PullAll {
@@ -303,8 +307,8 @@ impl Modifier for PullAll {
         false
     }
 
-    fn blocked(&self, _place: &Place<'_>) -> Blocked {
-        Blocked::CannotTraverse
+    fn blocked(&self, _place: &Place<'_>) -> Result<Blocked> {
+        Ok(Blocked::CannotTraverse)
     }
 }
 

@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use bstr::ByteSlice;
 
-use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail, single};
+use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail};
 use super::path::Path;
 use super::show;
-use crate::value::{Doc, ValueRef};
+use crate::value::{Element, ValueRef};
 use crate::{Error, ErrorCode, Result, Value};
 
 /// `$set`.
 #[derive(Debug)]
 struct Set(Value);
 
-pub(super) fn set(operand: &Operand<'_>) -> Result<Parsed> {
-    Ok(single(operand, Set(Value::copy_of(operand.value))))
+pub(super) fn set(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
+    operand.add(Set(Value::copy_of(operand.value)), out);
+    Ok(())
 }
 
 impl Modifier for Set {
@@ -35,8 +36,9 @@ impl Modifier for Set {
 #[derive(Debug)]
 struct SetOnInsert(Value);
 
-pub(super) fn set_on_insert(operand: &Operand<'_>) -> Result<Parsed> {
-    Ok(single(operand, SetOnInsert(Value::copy_of(operand.value))))
+pub(super) fn set_on_insert(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
+    operand.add(SetOnInsert(Value::copy_of(operand.value)), out);
+    Ok(())
 }
 
 impl Modifier for SetOnInsert {
@@ -57,12 +59,12 @@ impl Modifier for SetOnInsert {
         place.inserting
     }
 
-    fn blocked(&self, place: &Place<'_>) -> Blocked {
-        if place.inserting {
+    fn blocked(&self, place: &Place<'_>) -> Result<Blocked> {
+        Ok(if place.inserting {
             Blocked::CannotCreate
         } else {
             Blocked::Ignore
-        }
+        })
     }
 }
 
@@ -70,8 +72,9 @@ impl Modifier for SetOnInsert {
 #[derive(Debug)]
 struct Unset;
 
-pub(super) fn unset(operand: &Operand<'_>) -> Result<Parsed> {
-    Ok(single(operand, Unset))
+pub(super) fn unset(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
+    operand.add(Unset, out);
+    Ok(())
 }
 
 impl Modifier for Unset {
@@ -88,8 +91,8 @@ impl Modifier for Unset {
         false
     }
 
-    fn blocked(&self, _place: &Place<'_>) -> Blocked {
-        Blocked::Ignore
+    fn blocked(&self, _place: &Place<'_>) -> Result<Blocked> {
+        Ok(Blocked::Ignore)
     }
 }
 
@@ -100,7 +103,7 @@ struct Rename {
     to: Path,
 }
 
-pub(super) fn rename(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn rename(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let ValueRef::String(to) = operand.value else {
         return Err(Error::bad_value(format!(
             "The 'to' field for $rename must be a string: {}",
@@ -112,20 +115,9 @@ pub(super) fn rename(operand: &Operand<'_>) -> Result<Parsed> {
             "The 'to' field for $rename cannot contain an embedded null byte",
         ));
     }
+    operand.add(Unset, out);
     let from = operand.path.clone();
     let to = Path::parse(to)?;
-    if from.is_dynamic() {
-        return Err(Error::bad_value(format!(
-            "The source field for $rename may not be dynamic: {}",
-            from.text.as_bstr()
-        )));
-    }
-    if to.is_dynamic() {
-        return Err(Error::bad_value(format!(
-            "The destination field for $rename may not be dynamic: {}",
-            to.text.as_bstr()
-        )));
-    }
     let common = from.parts.iter().zip(&to.parts);
     let shared = common.take_while(|(from, to)| from == to).count();
     if shared == from.parts.len() || shared == to.parts.len() {
@@ -139,51 +131,72 @@ pub(super) fn rename(operand: &Operand<'_>) -> Result<Parsed> {
             operand.text()
         )));
     }
-    let mut parsed = Parsed::new();
-    parsed.push((from.clone(), Arc::new(Unset)));
-    parsed.push((to.clone(), Arc::new(Rename { from, to })));
-    Ok(parsed)
+    for (side, path) in [("source", &from), ("destination", &to)] {
+        if path.is_dynamic() {
+            return Err(Error::bad_value(format!(
+                "The {side} field for $rename may not be dynamic: {}",
+                path.text.as_bstr()
+            )));
+        }
+    }
+    out.push((to.clone(), Arc::new(Rename { from, to })));
+    Ok(())
 }
 
 impl Rename {
     /// The value to move, if there is one.
-    fn source<'d>(&self, root: Doc<'d>) -> Result<Option<ValueRef<'d>>> {
-        let mut value = ValueRef::Document(root);
-        let mut reached = None;
+    fn source<'d>(&self, place: &Place<'d>) -> Result<Option<ValueRef<'d>>> {
+        let mut value = ValueRef::Document(place.root);
+        let mut above: Option<Element<'_>> = None;
+        let mut array: Option<Element<'_>> = None;
         for name in self.from.names() {
-            value = match value {
-                ValueRef::Document(doc) => match doc.element(&name.text) {
-                    Some(element) => {
-                        reached = Some(element);
-                        element.value()
-                    }
-                    None => return Ok(None),
-                },
-                ValueRef::Array(_) => return Err(in_array("source", &self.from, root)),
+            let element = match value {
+                ValueRef::Document(doc) => doc.element(&name.text),
+                ValueRef::Array(items) if name.index.is_some() => {
+                    array = array.or(above);
+                    name.index.and_then(|index| items.iter().nth(index))
+                }
                 _ => {
-                    let element = reached.map(|element| show::element(&element));
-                    let key = reached.map(|element| element.key().to_owned());
                     return Err(Error::new(
                         ErrorCode::PathNotViable,
                         format!(
                             "cannot use the part ({} of {}) to traverse the element ({{{}}})",
-                            key.unwrap_or_default(),
+                            above
+                                .map(|above| above.key().to_owned())
+                                .unwrap_or_default(),
                             self.from.text.as_bstr(),
-                            element.unwrap_or_default()
+                            above.map(|above| show::element(&above)).unwrap_or_default()
                         ),
                     ));
                 }
             };
+            let Some(element) = element else {
+                return Ok(None);
+            };
+            above = Some(element);
+            value = element.value();
         }
-        Ok(Some(value))
+        match array {
+            Some(array) => Err(in_array("source", &self.from, &array, place)),
+            None => Ok(Some(value)),
+        }
     }
 
-    fn check_destination(&self, root: Doc<'_>) -> Result<()> {
-        let mut value = ValueRef::Document(root);
+    fn check_destination(&self, place: &Place<'_>) -> Result<()> {
+        let mut value = ValueRef::Document(place.root);
+        let mut above = None;
         for name in self.to.names() {
-            value = match value {
-                ValueRef::Document(doc) => doc.get(&name.text).unwrap_or(ValueRef::Missing),
-                ValueRef::Array(_) => return Err(in_array("destination", &self.to, root)),
+            value = match (value, above) {
+                (ValueRef::Document(doc), _) => match doc.element(&name.text) {
+                    Some(element) => {
+                        above = Some(element);
+                        element.value()
+                    }
+                    None => return Ok(()),
+                },
+                (ValueRef::Array(_), Some(array)) => {
+                    return Err(in_array("destination", &self.to, &array, place));
+                }
                 _ => return Ok(()),
             };
         }
@@ -191,58 +204,43 @@ impl Rename {
     }
 }
 
-/// Fails where the `side` of a `$rename` passes an array.
-fn in_array(side: &str, path: &Path, root: Doc<'_>) -> Error {
-    let mut value = ValueRef::Document(root);
-    let mut array = Vec::new();
-    for name in path.names() {
-        match value {
-            ValueRef::Document(doc) => value = doc.get(&name.text).unwrap_or(ValueRef::Missing),
-            _ => break,
-        }
-        array.clone_from(&name.text);
-    }
-    let id = match root.element(b"_id") {
-        Some(id) => show::element(&id),
-        None => "no id".to_owned(),
-    };
+/// The `side` of a `$rename` passes an array.
+#[cold]
+fn in_array(side: &str, path: &Path, array: &Element<'_>, place: &Place<'_>) -> Error {
     Error::bad_value(format!(
-        "The {side} field cannot be an array element, '{}' in doc with {id} has an array field called '{}'",
+        "The {side} field cannot be an array element, '{}' in doc with {} has an array field called '{}'",
         path.text.as_bstr(),
-        array.as_bstr()
+        place.id_text(),
+        array.key()
     ))
 }
 
 impl Modifier for Rename {
-    fn prepare(&self, root: Doc<'_>) -> Result<()> {
-        match self.source(root)? {
-            Some(_) => self.check_destination(root),
-            None => Ok(()),
-        }
-    }
-
     fn apply<'v>(
         &'v self,
         _current: Option<ValueRef<'v>>,
         place: &Place<'v>,
         _trail: &Trail<'_>,
     ) -> Result<Outcome<'v>> {
-        Ok(match self.source(place.root)? {
-            Some(value) => Outcome::Put(value),
-            None => Outcome::Keep,
-        })
+        match self.source(place)? {
+            Some(value) => {
+                self.check_destination(place)?;
+                Ok(Outcome::Put(value))
+            }
+            None => Ok(Outcome::Keep),
+        }
     }
 
     fn creates(&self, place: &Place<'_>) -> bool {
-        matches!(self.source(place.root), Ok(Some(_)))
+        !matches!(self.source(place), Ok(None))
     }
 
-    fn blocked(&self, place: &Place<'_>) -> Blocked {
-        if self.creates(place) {
-            Blocked::CannotCreate
-        } else {
-            Blocked::Ignore
+    fn blocked(&self, place: &Place<'_>) -> Result<Blocked> {
+        if self.source(place)?.is_none() {
+            return Ok(Blocked::Ignore);
         }
+        self.check_destination(place)?;
+        Ok(Blocked::CannotCreate)
     }
 }
 
@@ -253,7 +251,7 @@ enum CurrentDate {
     Timestamp,
 }
 
-pub(super) fn current_date(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn current_date(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     const TYPES: &str = "The '$type' string field is required to be 'date' or 'timestamp': {$currentDate: {field : {$type: 'date'}}}";
     let kind = match operand.value {
         ValueRef::Bool(_) => CurrentDate::Date,
@@ -281,7 +279,8 @@ pub(super) fn current_date(operand: &Operand<'_>) -> Result<Parsed> {
             )));
         }
     };
-    Ok(single(operand, kind))
+    operand.add(kind, out);
+    Ok(())
 }
 
 impl Modifier for CurrentDate {

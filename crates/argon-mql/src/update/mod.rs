@@ -30,7 +30,7 @@ use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
 use array_filter::ArrayFilters;
-use modifier::{Modifier, Operand, Place};
+use modifier::{Operand, Parsed, Place};
 use path::Path;
 use tree::Fields;
 
@@ -64,8 +64,6 @@ enum Kind {
 struct Modifiers {
     fields: Fields,
     filters: ArrayFilters,
-    /// Those that look at other paths than their own.
-    prepared: Vec<Arc<dyn Modifier>>,
     /// Whether a path has `$`.
     positional: bool,
 }
@@ -138,8 +136,9 @@ impl Update {
                     inserting: false,
                     id_is_fixed: true,
                     stamps: Cell::new(0),
+                    ordered: false,
                 };
-                modifiers.apply(&place)?
+                modifiers.apply(place)?
             }
         };
         match changed {
@@ -176,6 +175,7 @@ impl Update {
         let doc = match &self.0 {
             Kind::Replace(spec) => {
                 let id = upsert::seed_id(filter)?;
+                upsert::check_replacement(Doc::new(spec))?;
                 replace::with_id(Doc::new(spec), Doc::new(&id).element(b"_id"), Some(env))?
             }
             Kind::Modify(modifiers) => {
@@ -189,8 +189,9 @@ impl Update {
                     inserting: true,
                     id_is_fixed: root.element(b"_id").is_some(),
                     stamps: Cell::new(0),
+                    ordered: false,
                 };
-                modifiers.apply(&place)?.unwrap_or(seed)
+                modifiers.apply(place)?.unwrap_or(seed)
             }
         };
         upsert::finish(doc, new_id)
@@ -214,23 +215,23 @@ fn modifiers(spec: Doc<'_>, options: &UpdateOptions<'_>, cx: &ParseContext) -> R
             )));
         };
         for operand in operands.iter() {
-            let parsed = (op.parse)(&Operand {
-                name: op.name,
-                path: Path::parse(operand.key())?,
-                value: operand.value(),
-                cx,
-                collation: options.collation.as_ref(),
-            })?;
-            if parsed.len() > 1 {
-                modifiers
-                    .prepared
-                    .extend(parsed.iter().map(|row| row.1.clone()));
-            }
+            let mut parsed = Parsed::new();
+            let outcome = (op.parse)(
+                &Operand {
+                    name: op.name,
+                    path: Path::parse(operand.key())?,
+                    value: operand.value(),
+                    cx,
+                    collation: options.collation.as_ref(),
+                },
+                &mut parsed,
+            );
             for (path, modifier) in parsed {
                 modifiers.positional |= path.parts.contains(&path::Part::Matched);
-                modifiers.filters.check(&path, &mut used_filters)?;
                 modifiers.fields.insert(&path, modifier)?;
+                modifiers.filters.check(&path, &mut used_filters)?;
             }
+            outcome?;
         }
     }
     modifiers.filters.check_all_used(&used_filters, spec)?;
@@ -238,13 +239,20 @@ fn modifiers(spec: Doc<'_>, options: &UpdateOptions<'_>, cx: &ParseContext) -> R
 }
 
 impl Modifiers {
-    fn apply(&self, place: &Place<'_>) -> Result<Option<Bytes>> {
-        for modifier in &self.prepared {
-            modifier.prepare(place.root)?;
-        }
+    fn apply(&self, mut place: Place<'_>) -> Result<Option<Bytes>> {
         let mut out = DocBuf::with_capacity(place.root.byte_len() + 64);
-        let changed = place.document(&self.fields, place.root, None, &mut out)?;
-        Ok(changed.then(|| out.finish()))
+        match place.document(&self.fields, place.root, None, &mut out) {
+            Ok(changed) => Ok(changed.then(|| out.finish())),
+            Err(error) => {
+                // Of several errors the first in the order of the update counts: only now is that order of interest.
+                place.ordered = true;
+                let mut scratch = DocBuf::new();
+                Err(place
+                    .document(&self.fields, place.root, None, &mut scratch)
+                    .err()
+                    .unwrap_or(error))
+            }
+        }
     }
 }
 

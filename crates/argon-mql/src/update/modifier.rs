@@ -22,19 +22,14 @@ pub(super) trait Modifier: Send + Sync + std::fmt::Debug {
         trail: &Trail<'_>,
     ) -> Result<Outcome<'v>>;
 
-    /// Checks the document before the walk over it, for what concerns other paths than its own.
-    fn prepare(&self, _root: Doc<'_>) -> Result<()> {
-        Ok(())
-    }
-
-    /// Whether it makes a field that is not there.
+    /// Whether it makes a field that is not there, or fails where there is none.
     fn creates(&self, _place: &Place<'_>) -> bool {
         true
     }
 
     /// What it says if a scalar (or an array, for a name) stands where the path has to pass.
-    fn blocked(&self, _place: &Place<'_>) -> Blocked {
-        Blocked::CannotCreate
+    fn blocked(&self, _place: &Place<'_>) -> Result<Blocked> {
+        Ok(Blocked::CannotCreate)
     }
 }
 
@@ -118,6 +113,8 @@ pub(super) struct Place<'a> {
     pub(super) id_is_fixed: bool,
     /// Timestamps handed out for this document, so that each is another.
     pub(super) stamps: Cell<u32>,
+    /// Whether children are visited in the order of the update, not of the document; what is written is of no use then.
+    pub(super) ordered: bool,
 }
 
 impl Place<'_> {
@@ -143,8 +140,9 @@ pub(super) struct UpdateOp {
     pub(super) parse: ParseModifier,
 }
 
-/// Parses the operand that stands at a path.
-pub(super) type ParseModifier = fn(&Operand<'_>) -> Result<Parsed>;
+/// Parses the operand that stands at a path into modifiers and the paths they work at. Those it has added count even if
+/// it fails: a path in conflict is reported before what else is wrong.
+pub(super) type ParseModifier = fn(&Operand<'_>, &mut Parsed) -> Result<()>;
 
 /// A path and the operand that stands there.
 pub(super) struct Operand<'a> {
@@ -166,14 +164,14 @@ impl Operand<'_> {
     }
 }
 
-/// What an operand compiles to: modifiers and the paths they work at.
+/// What operands compile to: modifiers and the paths they work at.
 pub(super) type Parsed = smallvec::SmallVec<[(Path, Arc<dyn Modifier>); 1]>;
 
-/// One modifier at the operand's own path.
-pub(super) fn single(operand: &Operand<'_>, modifier: impl Modifier + 'static) -> Parsed {
-    let mut parsed = Parsed::new();
-    parsed.push((operand.path.clone(), Arc::new(modifier)));
-    parsed
+impl Operand<'_> {
+    /// Adds `modifier` at the operand's own path.
+    pub(super) fn add(&self, modifier: impl Modifier + 'static, out: &mut Parsed) {
+        out.push((self.path.clone(), Arc::new(modifier)));
+    }
 }
 
 /// The update operators, sorted by name.

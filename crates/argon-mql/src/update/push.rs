@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bstr::ByteSlice;
 
-use super::modifier::{Modifier, Operand, Outcome, Parsed, Place, Trail, single};
+use super::modifier::{Modifier, Operand, Outcome, Parsed, Place, Trail};
 use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, Number, ValueRef, compare_with};
 use crate::{Error, Result, Value};
@@ -31,7 +31,7 @@ enum PushSort {
     Fields(Vec<(Vec<Vec<u8>>, bool)>),
 }
 
-pub(super) fn push(operand: &Operand<'_>) -> Result<Parsed> {
+pub(super) fn push(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let mut push = Push {
         values: Vec::new(),
         position: None,
@@ -47,7 +47,8 @@ pub(super) fn push(operand: &Operand<'_>) -> Result<Parsed> {
         }
         value => push.values.push(Value::copy_of(value)),
     }
-    Ok(single(operand, push))
+    operand.add(push, out);
+    Ok(())
 }
 
 impl Push {
@@ -159,7 +160,7 @@ impl Modifier for Push {
             Some(other) => {
                 return Err(Error::bad_value(format!(
                     "The field '{}' must be an array but is of type {} in document {{{}}}",
-                    trail.field(),
+                    trail.text(),
                     other.type_name(),
                     place.id_text()
                 )));

@@ -119,6 +119,20 @@ pub(super) fn seed_id(filter: &Filter) -> Result<Bytes> {
     Ok(out.finish())
 }
 
+/// Refuses a replacement whose own `_id` is an array, for which mongod has another code than elsewhere.
+///
+/// # Errors
+/// `NotSingleValueField`.
+pub(super) fn check_replacement(spec: Doc<'_>) -> Result<()> {
+    match spec.get("_id") {
+        Some(ValueRef::Array(_)) => Err(Error::new(
+            ErrorCode::NotSingleValueField,
+            "After applying the update to the document, the (immutable) field '_id' was found to be an array or array descendant.",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The paths that `filter` wants equal to one value; `$in` with one value is that, too.
 fn equalities(filter: &Filter) -> Vec<(&Path, &Value)> {
     let mut found = filter.equalities();

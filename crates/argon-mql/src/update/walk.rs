@@ -40,6 +40,19 @@ impl<'a> Place<'a> {
             }
         };
         let children = &fields.named;
+        if self.ordered {
+            for (name, node) in children {
+                let trail = Trail {
+                    above,
+                    step: Step::Name(&name.text),
+                };
+                match doc.element(&name.text) {
+                    Some(element) => self.existing(node, &element, &trail, out)?,
+                    None => self.missing(node, &trail, out)?,
+                };
+            }
+            return Ok(false);
+        }
         let mut done: SmallVec<[bool; 16]> = SmallVec::from_elem(false, children.len());
         let mut left = children.len();
         let mut changed = false;
@@ -98,6 +111,7 @@ impl<'a> Place<'a> {
         let mut children: SmallVec<[(usize, &Node); 4]> = SmallVec::new();
         for (name, node) in &fields.named {
             match name.index {
+                None if self.ordered => {}
                 None => self.blocked(node, &name.text, parent, above)?,
                 // Two spellings of one index ("1", "01").
                 Some(index) if children.last().is_some_and(|last| last.0 == index) => {
@@ -108,6 +122,9 @@ impl<'a> Place<'a> {
                 }
                 Some(index) => children.push((index, node)),
             }
+        }
+        if self.ordered {
+            return self.array_in_order(fields, items, parent, above, out);
         }
         let mut children = children.into_iter().peekable();
         let mut len = 0;
@@ -145,6 +162,32 @@ impl<'a> Place<'a> {
             len = index + 1;
         }
         Ok(changed)
+    }
+
+    /// Visits the children of `fields` in their order, for the error of the first that has one.
+    fn array_in_order(
+        &self,
+        fields: &Fields,
+        items: Doc<'a>,
+        parent: &Element<'_>,
+        above: &Trail<'_>,
+        out: &mut DocBuf,
+    ) -> Result<bool> {
+        for (name, node) in &fields.named {
+            let Some(index) = name.index else {
+                self.blocked(node, &name.text, parent, above)?;
+                continue;
+            };
+            let trail = Trail {
+                above: Some(above),
+                step: Step::Index(index),
+            };
+            match items.iter().nth(index) {
+                Some(element) => self.existing(node, &element, &trail, out)?,
+                None => self.missing(node, &trail, out)?,
+            };
+        }
+        Ok(false)
     }
 
     /// As [`array`](Self::array), for `$[]` and `$[identifier]`.
@@ -390,7 +433,7 @@ impl<'a> Place<'a> {
         element: &Element<'_>,
     ) -> Result<()> {
         match node {
-            Node::Leaf(leaf) => match leaf.blocked(self) {
+            Node::Leaf(leaf) => match leaf.blocked(self)? {
                 Blocked::Ignore => Ok(()),
                 Blocked::CannotCreate => Err(Error::new(
                     ErrorCode::PathNotViable,
