@@ -55,20 +55,7 @@ pub(super) fn parse(
                 ));
             }
         } else {
-            if name.contains(&b'.') {
-                return Err(Error::location(
-                    40235,
-                    format!("The field name '{name}' cannot contain '.'"),
-                ));
-            }
-            if name.starts_with(b"$") {
-                return Err(Error::location(
-                    40236,
-                    format!("The field name '{name}' cannot be an operator name"),
-                ));
-            }
-            let accumulator = Accumulator::parse(name, element.value(), context.cx)?;
-            fields.push((Bytes::copy_from_slice(name), accumulator));
+            fields.push(parse_field(name, element.value(), context)?);
         }
     }
     let id =
@@ -77,7 +64,59 @@ pub(super) fn parse(
     Ok(())
 }
 
+/// Parses one field and its accumulator.
+fn parse_field(
+    name: &bstr::BStr,
+    value: ValueRef<'_>,
+    context: &StageContext<'_>,
+) -> Result<(Bytes, Accumulator)> {
+    if name.contains(&b'.') {
+        return Err(Error::location(
+            40235,
+            format!("The field name '{name}' cannot contain '.'"),
+        ));
+    }
+    if name.starts_with(b"$") {
+        return Err(Error::location(
+            40236,
+            format!("The field name '{name}' cannot be an operator name"),
+        ));
+    }
+    let accumulator = Accumulator::parse(name, value, context.cx)?;
+    Ok((Bytes::copy_from_slice(name), accumulator))
+}
+
 impl GroupStage {
+    /// Groups by `id`, with accumulators by field name.
+    pub(super) fn with_id(id: GroupId, fields: Vec<(Bytes, Accumulator)>) -> GroupStage {
+        GroupStage {
+            id,
+            fields,
+            flags: Flags::default(),
+        }
+    }
+
+    /// Parses the accumulators of a `$bucket` or `$bucketAuto`.
+    ///
+    /// # Errors
+    /// Those of `$group`; 15948 for a second `_id`.
+    pub(super) fn parse_fields(
+        spec: Doc<'_>,
+        context: &StageContext<'_>,
+    ) -> Result<Vec<(Bytes, Accumulator)>> {
+        let mut fields = Vec::new();
+        for element in spec.iter() {
+            if element.key() == "_id" {
+                return Err(Error::location(
+                    15948,
+                    "a group's _id may only be specified once",
+                ));
+            }
+            fields.push(parse_field(element.key(), element.value(), context)?);
+        }
+        Ok(fields)
+    }
+
     /// Groups by `id`, with accumulators by field name.
     pub(super) fn new(
         id: ValueRef<'_>,
@@ -145,15 +184,20 @@ fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Re
     while let Some(doc) = input.next(cx)? {
         turns.turn(cx)?;
         let scope = Scope::new(&doc, cx.env);
-        let (at, new) = stage.id.with(&scope, &mut keys, |key, value| {
-            if let Some(at) = by_key.get(key) {
-                return (*at, 0);
-            }
-            let at = groups.ids.len();
-            by_key.insert(key.into(), at);
-            groups.ids.push(value.to_value());
-            (at, 2 * key.len() + GROUP_BYTES)
-        })?;
+        let (at, new) = stage.id.with(
+            &scope,
+            stage.flags.last_of_equals,
+            &mut keys,
+            |key, value| {
+                if let Some(at) = by_key.get(key) {
+                    return (*at, 0);
+                }
+                let at = groups.ids.len();
+                by_key.insert(key.into(), at);
+                groups.ids.push(value.to_value());
+                (at, 2 * key.len() + GROUP_BYTES)
+            },
+        )?;
         if new > 0 {
             let id = match groups.ids.last() {
                 Some(Value::Document(id)) => id.clone(),

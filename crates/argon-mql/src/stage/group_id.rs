@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::collation::Collation;
 use crate::expr::{Expr, Operand, Scope};
-use crate::value::{DocBuf, Value, ValueRef, key};
+use crate::value::{DocBuf, Value, ValueRef, compare_with, key};
 use crate::{Error, ParseContext, Result};
 
 /// What a `$group` groups by.
@@ -23,6 +23,31 @@ enum Shape {
     Expr(Expr),
     /// A document of expressions, `{year: "$y", month: "$m"}`.
     Fields(Vec<(Bytes, Expr)>),
+    /// Ranges of a value.
+    Buckets(Buckets),
+}
+
+/// The ranges of a `$bucket`.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    pub(super) by: Expr,
+    /// Ascending; at least two.
+    pub(super) boundaries: Vec<Value>,
+    /// For values outside.
+    pub(super) default: Option<Value>,
+}
+
+impl Buckets {
+    /// The lower boundary of the range that `value` is in, or the default.
+    fn find(&self, value: ValueRef<'_>, collation: Option<&Collation>) -> Option<&Value> {
+        let after = self
+            .boundaries
+            .partition_point(|boundary| compare_with(boundary.as_ref(), value, collation).is_le());
+        if after == 0 || after == self.boundaries.len() {
+            return self.default.as_ref();
+        }
+        self.boundaries.get(after - 1)
+    }
 }
 
 impl GroupId {
@@ -69,16 +94,27 @@ impl GroupId {
         })
     }
 
+    /// Groups by ranges of a value.
+    pub(super) fn buckets(buckets: Buckets, cx: &ParseContext) -> GroupId {
+        GroupId {
+            shape: Shape::Buckets(buckets),
+            collation: cx.collation.clone(),
+            has_array: false,
+        }
+    }
+
     /// Whether it builds an array, which mongod 6.0.5 does not push down.
     pub(super) fn has_array(&self) -> bool {
         self.has_array
     }
 
-    /// Evaluates it and calls `take` with the value's sortable key and the value.
+    /// Evaluates it and calls `take` with the value's sortable key and the value. `pushed_down`: see
+    /// [`Stage::is_pushed_down`](super::Stage::is_pushed_down).
     #[inline]
     pub(super) fn with<R>(
         &self,
         scope: &Scope<'_>,
+        pushed_down: bool,
         keys: &mut Vec<u8>,
         take: impl FnOnce(&[u8], Evaluated<'_>) -> R,
     ) -> Result<R> {
@@ -93,6 +129,17 @@ impl GroupId {
                 };
                 key::append_with(keys, value.as_ref(), false, collation);
                 Ok(take(keys, Evaluated::Value(&value)))
+            }
+            Shape::Buckets(buckets) => {
+                let value = buckets.by.operand(scope)?;
+                let bucket = buckets.find(value.as_ref(), collation).ok_or_else(|| {
+                    Error::location(
+                        if pushed_down { 4_934_200 } else { 40066 },
+                        "$switch could not find a matching branch for an input, and no default was specified.",
+                    )
+                })?;
+                key::append_with(keys, bucket.as_ref(), false, collation);
+                Ok(take(keys, Evaluated::Value(&Operand::Known(bucket))))
             }
             Shape::Fields(fields) => {
                 let mut values = smallvec::SmallVec::<[Operand<'_>; 4]>::new();

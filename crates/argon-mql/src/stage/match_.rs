@@ -27,9 +27,28 @@ pub(super) fn parse(
         ));
     };
     out.push(Box::new(Match {
-        filter: Arc::new(Filter::parse(spec, context.cx)?),
+        filter: Arc::new(Filter::parse(spec, context.cx).map_err(|error| refusal(error, context))?),
     }));
     Ok(())
+}
+
+/// What a find refuses with one code, a `$match` refuses with another.
+fn refusal(error: Error, context: &StageContext<'_>) -> Error {
+    match error.code().number() {
+        // `$where`
+        6_108_304 => Error::bad_value("$where is not allowed in this context"),
+        // `$near`
+        291 => Error::location(
+            5_626_500,
+            "$geoNear, $near, and $nearSphere are not allowed in this context",
+        ),
+        // `$text`
+        27 if context.index > 0 => Error::location(
+            17313,
+            "$match with $text is only allowed as the first pipeline stage",
+        ),
+        _ => error,
+    }
 }
 
 impl Stage for Match {

@@ -13,10 +13,14 @@
 //! A stage is a file and a row in [`STAGES`].
 
 mod add_fields;
+mod bucket;
+mod bucket_auto;
 mod budget;
 mod count;
 mod documents;
+mod facet;
 mod field_path;
+mod graph_lookup;
 mod group;
 mod group_id;
 mod limit;
@@ -25,13 +29,16 @@ mod match_;
 mod options;
 mod pipeline;
 mod project;
+mod redact;
 mod replace_root;
+mod sample;
 mod sink;
 mod skip;
 mod sort;
 mod sort_by_count;
 mod source;
 mod system;
+mod union_with;
 mod unset;
 mod unwind;
 
@@ -135,6 +142,8 @@ pub(crate) struct StageContext<'a> {
     /// The name under which the stage was found, where several share a parse function.
     name: &'static str,
     cx: &'a ParseContext,
+    /// Its place in the pipeline.
+    index: usize,
     /// How many pipelines this one is nested in.
     depth: usize,
 }
@@ -172,12 +181,19 @@ impl StageOp {
 static STAGES: &[StageOp] = &[
     StageOp::anywhere("$_internalInhibitOptimization", options::inhibit),
     StageOp::anywhere("$addFields", add_fields::parse),
+    StageOp::anywhere("$bucket", bucket::parse),
+    StageOp::anywhere("$bucketAuto", bucket_auto::parse),
     StageOp::first("$changeStream", options::change_stream),
     StageOp::first("$collStats", system::coll_stats),
     StageOp::anywhere("$count", count::parse),
     StageOp::first("$currentOp", system::current_op),
     StageOp::first("$documents", documents::parse),
+    StageOp {
+        in_facet: false,
+        ..StageOp::anywhere("$facet", facet::parse)
+    },
     StageOp::first("$geoNear", options::geo_near),
+    StageOp::anywhere("$graphLookup", graph_lookup::parse),
     StageOp::anywhere("$group", group::parse),
     StageOp::first("$indexStats", system::index_stats),
     StageOp::anywhere("$limit", limit::parse),
@@ -189,12 +205,15 @@ static STAGES: &[StageOp] = &[
     StageOp::last("$out", sink::out),
     StageOp::first("$planCacheStats", system::plan_cache_stats),
     StageOp::anywhere("$project", project::parse),
+    StageOp::anywhere("$redact", redact::parse),
     StageOp::anywhere("$replaceRoot", replace_root::replace_root),
     StageOp::anywhere("$replaceWith", replace_root::replace_with),
+    StageOp::anywhere("$sample", sample::parse),
     StageOp::anywhere("$set", add_fields::parse),
     StageOp::anywhere("$skip", skip::parse),
     StageOp::anywhere("$sort", sort::parse),
     StageOp::anywhere("$sortByCount", sort_by_count::parse),
+    StageOp::anywhere("$unionWith", union_with::parse),
     StageOp::anywhere("$unset", unset::parse),
     StageOp::anywhere("$unwind", unwind::parse),
 ];

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Source, Stage, StageContext};
+use bytes::Bytes;
+
+use super::{Context, Source, Stage, StageContext};
 use crate::value::ValueRef;
 use crate::value::decimal::Decimal;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// Why a value is no count.
 pub(super) enum NotACount {
@@ -81,14 +83,42 @@ pub(super) fn change_stream(
     ))
 }
 
-/// Geographic queries are not supported.
+/// `$geoNear`, for which there is never an index: geographic ones are not supported.
+#[derive(Debug)]
+struct GeoNear;
+
 pub(super) fn geo_near(
-    _: ValueRef<'_>,
+    value: ValueRef<'_>,
     _: &StageContext<'_>,
-    _: &mut Vec<Box<dyn Stage>>,
+    out: &mut Vec<Box<dyn Stage>>,
 ) -> Result<()> {
-    Err(Error::new(
-        crate::ErrorCode::CommandNotSupported,
-        "$geoNear is not supported",
-    ))
+    if value
+        .as_document()
+        .and_then(|spec| spec.get("near"))
+        .is_none()
+    {
+        return Err(Error::location(
+            5_860_400,
+            "$geoNear requires a 'near' argument",
+        ));
+    }
+    out.push(Box::new(GeoNear));
+    Ok(())
+}
+
+impl Stage for GeoNear {
+    fn open(self: Arc<Self>, _: Box<dyn Source>) -> Box<dyn Source> {
+        Box::new(NoGeoIndex)
+    }
+}
+
+struct NoGeoIndex;
+
+impl Source for NoGeoIndex {
+    fn next(&mut self, _: &Context<'_>) -> Result<Option<Bytes>> {
+        Err(Error::new(
+            ErrorCode::NoQueryExecutionPlans,
+            "error processing query: unable to find index for $geoNear query",
+        ))
+    }
 }

@@ -72,12 +72,13 @@ impl Pipeline {
         let specs = stage_documents(stages)?;
         let mut parsed: Vec<(&'static str, Position, Box<dyn Stage>)> = Vec::new();
         let mut fresh = Vec::new();
-        for spec in &specs {
+        for (index, spec) in specs.iter().enumerate() {
             let element = spec.first()?;
             let op = find(element.0)?;
             let context = StageContext {
                 name: op.name,
                 cx,
+                index,
                 depth,
             };
             (op.parse)(element.1, &context, &mut fresh)?;

@@ -26,7 +26,7 @@ const TABLE_BYTES_MAX: usize = 512 * 1024 * 1024;
 const ENTRY_BYTES: usize = 48;
 
 /// One side of a join.
-pub(super) struct Join {
+pub(in crate::stage) struct Join {
     from: From,
     /// The foreign path as a filter sees it, and as it is written.
     path: Path,
@@ -52,7 +52,7 @@ struct Table {
 }
 
 impl Join {
-    pub(super) fn new(
+    pub(in crate::stage) fn new(
         from: &From,
         foreign: &FieldPath,
         collation: Option<&Arc<Collation>>,
@@ -76,7 +76,7 @@ impl Join {
     }
 
     /// The foreign documents in which the path has one of `values`, in the order of the collection.
-    pub(super) fn matches(
+    pub(in crate::stage) fn matches(
         &mut self,
         values: &[ValueRef<'_>],
         cx: &Context<'_>,
@@ -182,7 +182,7 @@ fn append_key(out: &mut Vec<u8>, value: ValueRef<'_>, collation: Option<&Collati
 }
 
 /// `{path: {$in: values}}`, but a regular expression stands for itself.
-pub(in crate::stage) fn equality_filter(
+fn equality_filter(
     path: &bstr::BStr,
     values: &[ValueRef<'_>],
     cx: &ParseContext,
@@ -214,16 +214,22 @@ pub(in crate::stage) fn equality_filter(
 }
 
 /// The values that a document offers for comparison: arrays offer their items; null if there is nothing.
-pub(in crate::stage) fn local_values<'d>(
-    doc: Doc<'d>,
-    path: &FieldPath,
-) -> SmallVec<[ValueRef<'d>; 2]> {
+pub(super) fn local_values<'d>(doc: Doc<'d>, path: &FieldPath) -> SmallVec<[ValueRef<'d>; 2]> {
     let mut values = SmallVec::new();
-    collect(ValueRef::Document(doc), path.names(), &mut values);
+    collect_values(doc, path, &mut values);
     if values.is_empty() {
         values.push(ValueRef::Null);
     }
     values
+}
+
+/// The values at `path`, arrays offering their items.
+pub(in crate::stage) fn collect_values<'d>(
+    doc: Doc<'d>,
+    path: &FieldPath,
+    out: &mut SmallVec<[ValueRef<'d>; 2]>,
+) {
+    collect(ValueRef::Document(doc), path.names(), out);
 }
 
 fn collect<'d>(value: ValueRef<'d>, names: &[Bytes], out: &mut SmallVec<[ValueRef<'d>; 2]>) {

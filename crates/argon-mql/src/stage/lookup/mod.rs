@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::join::{Join, local_values};
+use self::join::local_values;
 use super::source::Turns;
 use super::{Context, Documents, FieldPath, Pipeline, Source, Stage};
 use crate::collation::Collation;
@@ -18,6 +18,7 @@ use crate::expr::{Expr, Scope};
 use crate::value::{Doc, DocBuf, Value, ValueRef};
 use crate::{Env, Error, Result};
 
+pub(super) use join::{Join, collect_values};
 pub(super) use parse::parse;
 
 /// Most bytes that the matching documents of one document may have together.
