@@ -24,6 +24,7 @@ struct Reader<'a> {
     id: Option<bool>,
     has_elem_match: bool,
     has_meta: bool,
+    has_slice: bool,
     has_sort_key: bool,
     has_expression: bool,
     positional: bool,
@@ -44,6 +45,7 @@ pub(super) fn parse(spec: Doc<'_>, flavor: Flavor, cx: &ParseContext) -> Result<
         id: None,
         has_elem_match: false,
         has_meta: false,
+        has_slice: false,
         has_sort_key: false,
         has_expression: false,
         positional: false,
@@ -116,19 +118,20 @@ impl Reader<'_> {
 
     /// `field: 1` or `field: 0`.
     fn flag(&mut self, path: &[&[u8]], element: &Element<'_>, include: bool) -> Result<()> {
-        if path == [b"_id"] {
-            self.id = Some(include);
-        } else if include {
-            self.include(element)?;
-        } else {
-            self.exclude(element)?;
-        }
         let child = if include {
             Child::Include
         } else {
             Child::Exclude
         };
-        insert(&mut self.root, path, child)
+        insert(&mut self.root, path, child)?;
+        if path == [b"_id"] {
+            self.id = Some(include);
+            Ok(())
+        } else if include {
+            self.include(element)
+        } else {
+            self.exclude(element)
+        }
     }
 
     fn include(&mut self, element: &Element<'_>) -> Result<()> {
@@ -161,7 +164,16 @@ impl Reader<'_> {
 
     /// `field: <expression>`, a literal included.
     fn expression(&mut self, path: &[&[u8]], element: &Element<'_>) -> Result<()> {
-        if self.inclusive == Some(false) {
+        let excludes = self.inclusive == Some(false);
+        if excludes && matches!(element.value(), ValueRef::Document(_)) {
+            return Err(Error::location(
+                31252,
+                "Cannot use expression other than $meta in exclusion projection",
+            ));
+        }
+        let expr = Expr::parse(element.value(), self.cx)?;
+        insert(&mut self.root, path, Child::Computed(expr))?;
+        if excludes {
             return Err(Error::location(
                 31310,
                 format!(
@@ -170,10 +182,9 @@ impl Reader<'_> {
                 ),
             ));
         }
-        let expr = Expr::parse(element.value(), self.cx)?;
         self.inclusive = Some(true);
         self.has_expression = true;
-        insert(&mut self.root, path, Child::Computed(expr))
+        Ok(())
     }
 
     fn document(&mut self, path: &[&[u8]], element: &Element<'_>, inner: Doc<'_>) -> Result<()> {
@@ -211,17 +222,11 @@ impl Reader<'_> {
                 ErrorCode::InvalidPipelineOperator,
                 "Cannot use $elemMatch in this context",
             )),
-            _ => match self.expression(path, element) {
-                Err(error)
-                    if !is_known(name) && error.code() == ErrorCode::InvalidPipelineOperator =>
-                {
-                    Err(Error::location(
-                        31325,
-                        format!("Unknown expression {}", operator.key()),
-                    ))
-                }
-                result => result,
-            },
+            _ if !expr::names().any(|known| known.as_bytes() == name) => Err(Error::location(
+                31325,
+                format!("Unknown expression {}", operator.key()),
+            )),
+            _ => self.expression(path, element),
         }
     }
 
@@ -272,13 +277,17 @@ impl Reader<'_> {
     ) -> Result<()> {
         let refused = match slice(argument) {
             Ok(slice) => match insert(&mut self.root, path, Child::Slice(slice)) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.has_slice = true;
+                    return Ok(());
+                }
                 Err(error) => error,
             },
             Err(error) => error,
         };
         self.expression(path, element).map_err(|error| {
-            if error.code() != ErrorCode::location(28667) {
+            // Of a well-formed expression whose constants cannot be sliced, mongod finds out later.
+            if error.code() == ErrorCode::location(28724) {
                 return error;
             }
             error.context(&format!(
@@ -301,7 +310,7 @@ impl Reader<'_> {
             ));
         }
         if self.positional {
-            return Err(positional_and_elem_match());
+            return Err(positional_and_elem_match(31255));
         }
         let [name] = path else {
             return Err(Error::location(
@@ -357,18 +366,18 @@ impl Reader<'_> {
             ));
         }
         if self.has_elem_match {
-            return Err(positional_and_elem_match());
+            return Err(positional_and_elem_match(31256));
         }
-        self.include(element)?;
+        insert(&mut self.root, path, Child::Positional)?;
         self.positional = true;
-        insert(&mut self.root, path, Child::Positional)
+        self.include(element)
     }
 
     fn finish(mut self) -> Result<Projection> {
         let inclusive = self.inclusive.unwrap_or(match self.id {
             Some(true) => true,
             _ => match self.flavor {
-                Flavor::Find => self.has_elem_match,
+                Flavor::Find => self.has_elem_match && !self.has_slice,
                 Flavor::Aggregate => self.has_meta,
             },
         });
@@ -511,10 +520,6 @@ fn slice(argument: ValueRef<'_>) -> Result<Slice> {
     }
 }
 
-fn is_known(operator: &[u8]) -> bool {
-    expr::names().any(|name| name.as_bytes() == operator)
-}
-
 #[cold]
 fn dollar_name() -> Error {
     Error::location(
@@ -524,6 +529,6 @@ fn dollar_name() -> Error {
 }
 
 #[cold]
-fn positional_and_elem_match() -> Error {
-    Error::location(31255, "Cannot specify positional operator and $elemMatch.")
+fn positional_and_elem_match(code: i32) -> Error {
+    Error::location(code, "Cannot specify positional operator and $elemMatch.")
 }

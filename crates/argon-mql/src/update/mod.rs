@@ -14,6 +14,7 @@ mod array_filter;
 mod field;
 mod modifier;
 mod path;
+mod pipeline;
 mod push;
 mod replace;
 pub(crate) mod show;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::collation::Collation;
+use crate::stage::Pipeline;
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
 use array_filter::ArrayFilters;
@@ -58,6 +60,7 @@ pub struct Update(Kind);
 enum Kind {
     Replace(Bytes),
     Modify(Modifiers),
+    Pipeline(Pipeline),
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +72,7 @@ struct Modifiers {
 }
 
 impl Update {
-    /// Compiles `spec`: modifiers if its first field begins with `$`, else a replacement.
+    /// Compiles `spec`: a pipeline if it is an array, modifiers if its first field begins with `$`, else a replacement.
     ///
     /// # Errors
     /// MongoDB's codes: `FailedToParse`, `BadValue`, `TypeMismatch`, `ConflictingUpdateOperators`, `EmptyFieldName`, ….
@@ -78,10 +81,22 @@ impl Update {
         options: &UpdateOptions<'_>,
         cx: &ParseContext,
     ) -> Result<Update> {
-        let ValueRef::Document(spec) = spec else {
-            return Err(Error::failed_to_parse(
-                "Update argument must be either an object or an array",
-            ));
+        let spec = match spec {
+            ValueRef::Document(spec) => spec,
+            ValueRef::Array(stages) => {
+                let pipeline = pipeline::parse(stages, cx)?;
+                if options.array_filters.is_some() {
+                    return Err(Error::failed_to_parse(
+                        "arrayFilters may not be specified for pipeline-style updates",
+                    ));
+                }
+                return Ok(Update(Kind::Pipeline(pipeline)));
+            }
+            _ => {
+                return Err(Error::failed_to_parse(
+                    "Update argument must be either an object or an array",
+                ));
+            }
         };
         let modifies = spec
             .iter()
@@ -105,10 +120,15 @@ impl Update {
         matches!(self.0, Kind::Replace(_))
     }
 
+    /// Whether it is a pipeline.
+    pub fn is_pipeline(&self) -> bool {
+        matches!(self.0, Kind::Pipeline(_))
+    }
+
     /// Whether it needs to know which array element the filter matched.
     pub fn needs_match(&self) -> bool {
         match &self.0 {
-            Kind::Replace(_) => false,
+            Kind::Replace(_) | Kind::Pipeline(_) => false,
             Kind::Modify(modifiers) => modifiers.positional,
         }
     }
@@ -127,6 +147,18 @@ impl Update {
         let root = Doc::new(doc);
         let changed = match &self.0 {
             Kind::Replace(spec) => replace::apply(spec, root, env)?,
+            Kind::Pipeline(pipeline) => {
+                let new = pipeline::run(pipeline, doc, env)?;
+                if new == doc {
+                    None
+                } else {
+                    Some(replace::with_id(
+                        Doc::new(&new),
+                        root.element(b"_id"),
+                        None,
+                    )?)
+                }
+            }
             Kind::Modify(modifiers) => {
                 let place = Place {
                     root,
@@ -177,6 +209,11 @@ impl Update {
                 let id = upsert::seed_id(filter)?;
                 upsert::check_replacement(Doc::new(spec))?;
                 replace::with_id(Doc::new(spec), Doc::new(&id).element(b"_id"), Some(env))?
+            }
+            Kind::Pipeline(pipeline) => {
+                let seed = upsert::seed(filter)?;
+                let new = pipeline::run(pipeline, &seed, env)?;
+                replace::with_id(Doc::new(&new), Doc::new(&seed).element(b"_id"), None)?
             }
             Kind::Modify(modifiers) => {
                 let seed = upsert::seed(filter)?;
