@@ -65,8 +65,8 @@ pub struct Origin {
 }
 
 /// A decided command that waits for the log.
-struct Decided<T> {
-    outcome: Result<T>,
+struct Decided<T, E> {
+    outcome: Result<T, E>,
     /// The position after which the outcome is durable.
     lsn: Lsn,
     generation: u64,
@@ -264,13 +264,13 @@ impl Branch {
     ///
     /// # Errors
     /// What `decide` answers; [`Error::Storage`] if the log did not take the record.
-    pub(crate) async fn write<T>(
+    pub(crate) async fn write<T, E: From<Error>>(
         &self,
         shared: &Shared,
         origin: &Origin,
-        mut decide: impl FnMut(&mut Writer) -> Result<T>,
-    ) -> Result<T> {
-        shared.store.ready().await?;
+        mut decide: impl FnMut(&mut Writer) -> Result<T, E>,
+    ) -> Result<T, E> {
+        shared.store.ready().await.map_err(Error::from)?;
         let decided = loop {
             self.ensure_head(shared).await?;
             if let Some(decided) = self.decide(shared, origin, &mut decide)? {
@@ -282,7 +282,7 @@ impl Branch {
                 Ok(()) => self.publish(state),
                 Err(error) => {
                     self.refuse(decided.generation);
-                    return Err(error.into());
+                    return Err(Error::from(error).into());
                 }
             },
             None => self.wait(decided.lsn, decided.generation).await?,
@@ -291,12 +291,12 @@ impl Branch {
     }
 
     /// Decides on the head and submits the record; `None` if the head was let go of in between.
-    fn decide<T>(
+    fn decide<T, E: From<Error>>(
         &self,
         shared: &Shared,
         origin: &Origin,
-        decide: &mut impl FnMut(&mut Writer) -> Result<T>,
-    ) -> Result<Option<Decided<T>>> {
+        decide: &mut impl FnMut(&mut Writer) -> Result<T, E>,
+    ) -> Result<Option<Decided<T, E>>> {
         let mut head = self.head.lock();
         let Some(state) = &head.state else {
             return Ok(None);

@@ -211,12 +211,12 @@ impl Engine {
     ///
     /// # Errors
     /// What `decide` answers; [`Error::Storage`] if the log did not take it.
-    pub async fn write<T>(
+    pub async fn write<T, E: From<Error>>(
         &self,
         branch: &Branch,
         origin: &Origin,
-        decide: impl FnMut(&mut Writer) -> Result<T>,
-    ) -> Result<T> {
+        decide: impl FnMut(&mut Writer) -> Result<T, E>,
+    ) -> Result<T, E> {
         let written = branch.write(&self.shared, origin, decide).await;
         if self.shared.meter.held() > self.shared.config.cache_bytes {
             self.shrink(branch.id());

@@ -63,9 +63,9 @@ impl Writer {
         format!("{}.{collection}", self.database)
     }
 
-    /// Whether anything was changed yet.
-    pub fn is_unchanged(&self) -> bool {
-        self.entries.is_empty()
+    /// How many changes were decided so far: whether a statement changed anything is seen by comparing.
+    pub fn changes(&self) -> usize {
+        self.entries.len()
     }
 
     /// The outcome of an earlier attempt of this write, if there was one.

@@ -21,8 +21,10 @@ pub(crate) struct Request {
     pub(crate) lsid: Option<Bytes>,
     /// The number of a retryable write or transaction.
     pub(crate) txn_number: Option<i64>,
-    /// The first statement's number (`stmtId`, or the first of `stmtIds`).
-    pub(crate) stmt_id: i32,
+    /// The first statement's number (`stmtId`).
+    stmt_id: i32,
+    /// The statements' numbers where they do not simply follow each other (`stmtIds`).
+    stmt_ids: Vec<i32>,
     /// Whether it belongs to a multi-document transaction.
     pub(crate) in_transaction: bool,
     /// When it has to be given up (`maxTimeMS`).
@@ -94,6 +96,7 @@ impl Request {
             lsid: None,
             txn_number: None,
             stmt_id: 0,
+            stmt_ids: Vec::new(),
             in_transaction: false,
             deadline: None,
             exhaust_allowed,
@@ -108,17 +111,21 @@ impl Request {
                 b"lsid" => request.lsid = Some(session_id(&element)?),
                 b"txnNumber" => match element.value() {
                     ValueRef::Int64(number) => request.txn_number = Some(number),
-                    value => return Err(wrong_type("txnNumber", &value, "long")),
+                    value => {
+                        return Err(wrong_type("OperationSessionInfo.txnNumber", &value, "long"));
+                    }
                 },
                 b"stmtId" => request.stmt_id = int(&element)?,
                 b"stmtIds" => {
-                    let first = element
-                        .value()
-                        .as_array()
-                        .and_then(|ids| ids.values().next());
-                    if let Some(ValueRef::Int32(first)) = first {
-                        request.stmt_id = first;
-                    }
+                    let ids = element.value().as_array();
+                    request.stmt_ids = ids
+                        .into_iter()
+                        .flat_map(|ids| ids.values())
+                        .filter_map(|id| match id {
+                            ValueRef::Int32(id) => Some(id),
+                            _ => None,
+                        })
+                        .collect();
                 }
                 b"autocommit" | b"startTransaction" => request.in_transaction = true,
                 b"maxTimeMS" | b"maxTimeMSOpOnly" => {
@@ -139,9 +146,40 @@ impl Request {
                 _ => {}
             }
         }
+        if let Some(number) = request.txn_number {
+            if request.lsid.is_none() {
+                return Err(Error::new(
+                    ErrorCode::InvalidOptions,
+                    "Transaction number requires a session ID to also be specified",
+                ));
+            }
+            if number < 0 {
+                return Err(Error::new(
+                    ErrorCode::InvalidOptions,
+                    "Transaction number cannot be negative",
+                ));
+            }
+        }
         request.database = database
             .ok_or_else(|| Error::location(40571, "OP_MSG requests require a $db argument"))?;
         Ok(request)
+    }
+
+    /// The same request with another command document: what a streaming client asks by not asking.
+    pub(crate) fn with_body(&self, body: Bytes) -> Request {
+        Request {
+            body,
+            sequences: Vec::new(),
+            database: self.database.clone(),
+            lsid: None,
+            txn_number: None,
+            stmt_id: 0,
+            stmt_ids: Vec::new(),
+            in_transaction: false,
+            deadline: None,
+            exhaust_allowed: self.exhaust_allowed,
+            cluster_time: None,
+        }
     }
 
     /// The command's name as it was sent: the first field's.
@@ -197,12 +235,15 @@ impl Request {
         Error::new(ErrorCode::InvalidNamespace, message)
     }
 
-    /// The retryable write's place in its session, if this is one.
-    pub(crate) fn retry(&self) -> Option<argon_engine::Retry> {
+    /// The place of statement `index` in its session, if the command is a retryable write.
+    pub(crate) fn retry(&self, index: usize) -> Option<argon_engine::Retry> {
+        let following = i32::try_from(index)
+            .unwrap_or(i32::MAX)
+            .saturating_add(self.stmt_id);
         Some(argon_engine::Retry {
             lsid: self.lsid.clone()?,
             txn_number: self.txn_number?,
-            stmt_id: self.stmt_id,
+            stmt_id: self.stmt_ids.get(index).copied().unwrap_or(following),
         })
     }
 }
@@ -222,8 +263,14 @@ fn session_id(element: &Element<'_>) -> Result<Bytes> {
             let message = "uuid must be a 16-byte binary field with UUID (4) subtype";
             return Err(Error::new(ErrorCode::InvalidUUID, message));
         }
-        Some(value) => return Err(wrong_type("lsid.id", &value, "binData")),
-        None => return Err(missing_field("lsid.id")),
+        Some(value) => {
+            return Err(wrong_type(
+                "OperationSessionInfo.lsid.id",
+                &value,
+                "binData",
+            ));
+        }
+        None => return Err(missing_field("OperationSessionInfo.lsid.id")),
     }
     if let Some(ValueRef::Binary { bytes, .. }) = doc.get("uid") {
         identity.extend_from_slice(bytes.get(..32).unwrap_or(bytes));

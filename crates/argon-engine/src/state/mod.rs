@@ -17,7 +17,7 @@ use imbl::OrdMap;
 pub use collection::{Collection, RecordId, id_key};
 pub use index::{Index, Key, entry};
 pub use meter::Meter;
-pub use sessions::{Remembered, SessionTable};
+pub use sessions::{Remembered, SPAN, SessionTable};
 
 /// A branch's contents at one LSN. Cloning it is O(1); two states share what they have in common.
 #[derive(Clone)]

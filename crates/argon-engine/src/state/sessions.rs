@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use argon_mql::{Doc, ValueRef};
 use argon_storage::{SessionStamp, Statement};
 use bytes::Bytes;
 use imbl::HashMap;
@@ -32,6 +33,10 @@ pub enum Remembered {
     Done(Bytes),
 }
 
+/// The field of an outcome that says for how many statements it stands: the inserts of a bulk load have one outcome,
+/// not a hundred thousand.
+pub const SPAN: &str = "span";
+
 /// How long after its last write a session can still be retried, in milliseconds of the log's clock.
 ///
 /// Source: MongoDB manual, "Server Sessions": `localLogicalSessionTimeoutMinutes` is 30.
@@ -52,10 +57,13 @@ impl SessionTable {
         if txn_number > session.txn_number {
             return Remembered::New;
         }
-        let done = session
-            .statements
-            .iter()
-            .find(|statement| statement.stmt_id == stmt_id);
+        let done = session.statements.iter().find(|statement| {
+            let span = match Doc::new(&statement.outcome).get(SPAN) {
+                Some(ValueRef::Int32(span)) => span,
+                _ => 1,
+            };
+            (statement.stmt_id..statement.stmt_id.saturating_add(span)).contains(&stmt_id)
+        });
         done.map_or(Remembered::New, |statement| {
             Remembered::Done(statement.outcome.clone())
         })
@@ -92,9 +100,13 @@ mod tests {
             txn_number,
             statements: vec![Statement {
                 stmt_id,
-                outcome: Bytes::from_static(b"done"),
+                outcome: done(),
             }],
         }
+    }
+
+    fn done() -> Bytes {
+        Bytes::from_static(b"\x05\0\0\0\0")
     }
 
     #[test]
@@ -102,14 +114,8 @@ mod tests {
         let mut table = SessionTable::default();
         table.remember(&stamp(2, 0), 0);
         table.remember(&stamp(2, 1), 0);
-        assert_eq!(
-            table.look_up(b"s", 2, 0),
-            Remembered::Done(Bytes::from_static(b"done"))
-        );
-        assert_eq!(
-            table.look_up(b"s", 2, 1),
-            Remembered::Done(Bytes::from_static(b"done"))
-        );
+        assert_eq!(table.look_up(b"s", 2, 0), Remembered::Done(done()));
+        assert_eq!(table.look_up(b"s", 2, 1), Remembered::Done(done()));
         assert_eq!(table.look_up(b"s", 2, 2), Remembered::New);
         assert_eq!(table.look_up(b"s", 1, 0), Remembered::TooOld(2));
         assert_eq!(table.look_up(b"s", 3, 0), Remembered::New);

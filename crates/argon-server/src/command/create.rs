@@ -79,7 +79,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
     }
     let branch = write::branch(cx).await?;
-    write::decided(cx, &branch, None, |writer| {
+    write::write(cx, &branch, |writer| {
         writer.create_collection(collection, write::implicit_options())?;
         Ok(Bytes::new())
     })

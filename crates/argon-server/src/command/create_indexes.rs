@@ -85,7 +85,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         parsed.push(Arc::new(parse(cx, collection, spec, lenient)?));
     }
     let branch = write::branch(cx).await?;
-    let answer = write::decided(cx, &branch, None, |writer| {
+    let answer = write::write(cx, &branch, |writer| {
         tokio::task::block_in_place(|| create_indexes(writer, collection, &parsed))
     })
     .await?;
@@ -155,9 +155,10 @@ fn create_indexes(
     let mut doc = DocBuf::new();
     doc.append("numIndexesBefore", int(before));
     doc.append("numIndexesAfter", int(after));
-    doc.append("createdCollectionAutomatically", ValueRef::Bool(created));
     if before == after {
         doc.append("note", text("all indexes already exist"));
+    } else {
+        doc.append("createdCollectionAutomatically", ValueRef::Bool(created));
     }
     Ok(doc.finish())
 }

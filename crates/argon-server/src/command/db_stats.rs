@@ -2,7 +2,7 @@
 
 use argon_mql::ValueRef;
 
-use super::coll_stats::scale_of;
+use super::coll_stats::{number, scale_of};
 use super::{Access, Command, Cx, query, text};
 use crate::error::Result;
 use crate::reply::Reply;
@@ -47,7 +47,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             .sum::<u64>();
     }
     let scaled = |bytes: u64| ValueRef::Double(bytes as f64 / scale as f64);
-    let long = |number: u64| ValueRef::Int64(number.cast_signed());
+    let long = number;
     Ok(Reply::ok()
         .with("db", text(&cx.request.database))
         .with("collections", long(collections))

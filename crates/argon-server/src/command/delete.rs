@@ -1,13 +1,13 @@
 //! `delete`.
 
+use argon_engine::exec;
 use argon_engine::exec::Hint;
-use argon_engine::{Writer, exec};
 use argon_mql::filter::Filter;
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
 
 use super::insert::check_writable;
 use super::query::{self, Common};
-use super::write::{Outcome, statements};
+use super::write::{Done, Statements, statements};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -59,47 +59,27 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     for (index, spec) in specs.iter().enumerate() {
         compiled.push(compile(cx, Doc::new(spec), index, &parse)?);
     }
-    write::run(cx, compiled.len(), |writer| {
-        tokio::task::block_in_place(|| {
-            delete(cx, writer, collection, &compiled, &variables, ordered)
+    let shape = Statements {
+        count: compiled.len(),
+        ordered,
+        updates: false,
+    };
+    write::run(cx, shape, |writer, index| {
+        let Statement {
+            filter,
+            hint,
+            multi,
+        } = compiled[index].as_ref().map_err(Error::clone)?;
+        let check = || cx.operation.check();
+        let env = cx.env(variables.clone(), &check);
+        let delete = || exec::delete(writer, collection, filter, hint.as_ref(), *multi, &env);
+        let n = tokio::task::block_in_place(delete)?;
+        Ok(Done {
+            n,
+            ..Done::default()
         })
     })
     .await
-}
-
-fn delete(
-    cx: &Cx<'_>,
-    writer: &mut Writer,
-    collection: &str,
-    statements: &[Result<Statement>],
-    variables: &[(String, argon_mql::Value)],
-    ordered: bool,
-) -> Result<Outcome> {
-    let check = || cx.operation.check();
-    let env = cx.env(variables.to_vec(), &check);
-    let mut outcome = Outcome::default();
-    for (index, statement) in statements.iter().enumerate() {
-        let deleted = match statement {
-            Ok(Statement {
-                filter,
-                hint,
-                multi,
-            }) => exec::delete(writer, collection, filter, hint.as_ref(), *multi, &env)
-                .map_err(Error::from),
-            Err(error) => Err(error.clone()),
-        };
-        match deleted {
-            Ok(deleted) => outcome.n += deleted,
-            Err(error) if error.is_interruption() => return Err(error),
-            Err(error) => {
-                outcome.errors.push((index, error));
-                if ordered {
-                    break;
-                }
-            }
-        }
-    }
-    Ok(outcome)
 }
 
 /// Reads one statement: its shape is the command's concern, its filter the statement's.
@@ -143,13 +123,13 @@ fn compile(
             "The limit field in delete objects must be 0 or 1. Got {limit}"
         )));
     }
-    if limit == 0 && cx.request.txn_number.is_some() {
-        return Err(Error::new(
-            ErrorCode::InvalidOptions,
-            "Cannot use (or request) retryable writes with limit=0",
-        ));
-    }
     let statement = || -> Result<Statement> {
+        if limit == 0 && cx.request.txn_number.is_some() {
+            return Err(Error::new(
+                ErrorCode::InvalidOptions,
+                "Cannot use (or request) retryable writes with limit=0",
+            ));
+        }
         Ok(Statement {
             filter: Filter::parse(filter, parse)?,
             hint: query::hint(hint)?,

@@ -1,13 +1,14 @@
 //! `distinct`.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use argon_engine::exec::{Find, Reading, find};
 use argon_mql::filter::Filter;
 use argon_mql::path::{LeafArray, Path};
 use argon_mql::stage::Context;
 use argon_mql::value::key;
-use argon_mql::{Doc, ValueRef};
+use argon_mql::{Doc, Value, ValueRef};
 use argon_wire::MAX_BSON_OBJECT_BYTES;
 
 use super::query::{self, Common};
@@ -69,29 +70,32 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let array = reply.doc().open_array("values");
     let out = reply.doc();
     let mut gather = || -> Result<()> {
-        let mut seen = HashSet::new();
-        let start = out.byte_len();
-        let mut add = |value: ValueRef<'_>| {
-            let mut bytes = Vec::with_capacity(16);
-            key::append(&mut bytes, value, false);
-            if seen.insert(bytes) {
-                out.push(seen.len() - 1, value);
-            }
-            out.byte_len() - start <= MAX_BSON_OBJECT_BYTES
-        };
+        // By sortable key: MongoDB gives the values in their order.
+        let mut seen: BTreeMap<Vec<u8>, Value> = BTreeMap::new();
+        let mut bytes = 0;
         while let Some(document) = source.next(&context)? {
-            let mut fits = true;
+            let mut add = |value: ValueRef<'_>| {
+                let mut key = Vec::with_capacity(16);
+                key::append(&mut key, value, false);
+                if let Entry::Vacant(vacant) = seen.entry(key) {
+                    bytes += vacant.key().len();
+                    vacant.insert(Value::copy_of(value));
+                }
+            };
             path.any(Doc::new(&document), LeafArray::Whole, &mut |value, _| {
                 match value {
                     ValueRef::Missing => {}
-                    ValueRef::Array(items) => items.values().for_each(|item| fits &= add(item)),
-                    value => fits &= add(value),
+                    ValueRef::Array(items) => items.values().for_each(&mut add),
+                    value => add(value),
                 }
                 false
             });
-            if !fits {
+            if bytes > MAX_BSON_OBJECT_BYTES {
                 return Err(Error::location(17217, "distinct too big, 16mb cap"));
             }
+        }
+        for (at, value) in seen.values().enumerate() {
+            out.push(at, value.as_ref());
         }
         Ok(())
     };

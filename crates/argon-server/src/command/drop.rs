@@ -35,7 +35,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         return Err(not_found());
     }
     let branch = write::branch(cx).await?;
-    let answer = write::decided(cx, &branch, None, |writer| {
+    let answer = write::write(cx, &branch, |writer| {
         let Some(target) = writer.collection(collection) else {
             return Err(not_found());
         };

@@ -1,9 +1,8 @@
 //! `dropDatabase`: removes every collection of a branch. The branch and its history stay.
 
 use argon_mql::ValueRef;
-use bytes::Bytes;
 
-use super::{Access, Command, Cx, text, write};
+use super::{Access, Command, Cx, write};
 use crate::error::Result;
 use crate::reply::Reply;
 use crate::request::{is_generic, unknown_field};
@@ -39,11 +38,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .is_some()
     {
         let branch = write::branch(cx).await?;
-        write::decided(cx, &branch, None, |writer| {
-            writer.drop_database()?;
-            Ok(Bytes::new())
-        })
-        .await?;
+        write::write(cx, &branch, |writer| Ok(writer.drop_database()?)).await?;
     }
-    Ok(Reply::ok().with("dropped", text(&cx.request.database)))
+    Ok(Reply::ok())
 }

@@ -39,7 +39,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let index = argon_mql::Value::copy_of(index);
     let branch = write::branch(cx).await?;
-    let answer = write::decided(cx, &branch, None, |writer| {
+    let answer = write::write(cx, &branch, |writer| {
         drop_indexes(writer, collection, index.as_ref())
     })
     .await?;

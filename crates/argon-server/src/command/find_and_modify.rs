@@ -4,7 +4,7 @@ use argon_engine::exec::{self, FindAndModify, Modified};
 use argon_mql::filter::Filter;
 use argon_mql::projection::{Flavor, Projection};
 use argon_mql::sort::Order;
-use argon_mql::{Doc, DocBuf, Env, ValueRef};
+use argon_mql::{Doc, DocBuf, ValueRef};
 use bytes::Bytes;
 
 use super::insert::check_writable;
@@ -67,10 +67,19 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         upsert: arguments.upsert,
     };
     let branch = write::branch(cx).await?;
-    let retry = cx.request.retry();
-    let answer = write::decided(cx, &branch, retry.as_ref(), |writer| {
+    write::write(cx, &branch, |writer| {
+        let retry = cx.request.retry(0);
+        if let Some(retry) = &retry
+            && let Some(earlier) = writer.earlier_outcome(retry)?
+        {
+            // As in MongoDB, a retry gets the document whole: the projection is not made again.
+            let mut reply = Reply::ok();
+            reply.doc().append_all(Doc::new(&earlier));
+            return Ok(reply.with("retriedStmtId", ValueRef::Int32(retry.stmt_id)));
+        }
         let interrupt = || cx.operation.check();
         let env = cx.env(variables.clone(), &interrupt);
+        let before = writer.changes();
         let modified = tokio::task::block_in_place(|| {
             exec::find_and_modify(
                 writer,
@@ -81,32 +90,28 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                 &implicit_options,
             )
         })?;
-        answer(&arguments, &modified, projection.as_ref(), &env)
+        let shown = if arguments.new {
+            &modified.after
+        } else {
+            &modified.before
+        };
+        if let Some(retry) = retry.filter(|_| writer.changes() > before) {
+            let outcome = answer(&arguments, &modified, shown.as_ref());
+            writer.remember(&retry, outcome.finish());
+        }
+        let shown = match (shown, &projection) {
+            (Some(document), Some(projection)) => {
+                Some(projection.apply(document, &env, modified.matched)?)
+            }
+            (shown, _) => shown.clone(),
+        };
+        Ok(Reply::from(answer(&arguments, &modified, shown.as_ref())))
     })
-    .await?;
-    let mut reply = Reply::ok();
-    reply.doc().append_all(Doc::new(&answer));
-    Ok(reply)
+    .await
 }
 
 /// The answer's own fields.
-fn answer(
-    arguments: &Arguments<'_>,
-    modified: &Modified,
-    projection: Option<&Projection>,
-    env: &Env<'_>,
-) -> Result<Bytes> {
-    let shown = if arguments.new {
-        &modified.after
-    } else {
-        &modified.before
-    };
-    let shown = match (shown, projection) {
-        (Some(document), Some(projection)) => {
-            Some(projection.apply(document, env, modified.matched)?)
-        }
-        (shown, _) => shown.clone(),
-    };
+fn answer(arguments: &Arguments<'_>, modified: &Modified, shown: Option<&Bytes>) -> DocBuf {
     let mut doc = DocBuf::new();
     let last = doc.open_document("lastErrorObject");
     let touched = modified.before.is_some() || modified.upserted.is_some();
@@ -118,11 +123,11 @@ fn answer(
         }
     }
     doc.close(last);
-    match &shown {
+    match shown {
         Some(document) => doc.append("value", ValueRef::Document(Doc::new(document))),
         None => doc.append("value", ValueRef::Null),
     }
-    Ok(doc.finish())
+    doc
 }
 
 fn read<'a>(cx: &'a Cx<'_>) -> Result<Arguments<'a>> {

@@ -44,6 +44,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             _ => return Err(unknown_field("getMore", element.key())),
         }
     }
+    if cx.request.deadline.is_some() {
+        return Err(Error::bad_value(
+            "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
+        ));
+    }
     let collection = collection.ok_or_else(|| missing_field("getMore.collection"))?;
     if collection.is_empty() {
         return Err(Error::new(
@@ -72,21 +77,14 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             ),
         ))
     } else if cursor.lsid != cx.request.lsid {
-        let session = |lsid: &Option<bytes::Bytes>| match lsid {
-            Some(_) => "in session",
-            None => "not in a session",
+        let (code, made, asked) = match (&cursor.lsid, &cx.request.lsid) {
+            (None, _) => (50736, "not in a session", "in a session"),
+            (Some(_), None) => (50737, "in a session", "without an lsid"),
+            (Some(_), Some(_)) => (50738, "in a session", "in another session"),
         };
         Some(Error::location(
-            50738,
-            format!(
-                "Cannot run getMore on cursor {id}, which was created {}, {}",
-                session(&cursor.lsid),
-                if cx.request.lsid.is_some() {
-                    "in another session"
-                } else {
-                    "without an lsid"
-                }
-            ),
+            code,
+            format!("Cannot run getMore on cursor {id}, which was created {made}, {asked}"),
         ))
     } else {
         None

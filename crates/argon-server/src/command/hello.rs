@@ -46,14 +46,15 @@ async fn run(cx: &Cx<'_>, legacy: bool) -> Result<Reply> {
     let compressors = negotiate(cx, doc);
 
     let mut reply = DocBuf::with_capacity(512);
-    if legacy {
-        reply.append("ismaster", ValueRef::Bool(true));
-        if matches!(doc.get("helloOk"), Some(ValueRef::Bool(true))) {
-            reply.append("helloOk", ValueRef::Bool(true));
-        }
-    } else {
-        reply.append("isWritablePrimary", ValueRef::Bool(true));
+    if matches!(doc.get("helloOk"), Some(ValueRef::Bool(true))) {
+        reply.append("helloOk", ValueRef::Bool(true));
     }
+    let name = if legacy {
+        "ismaster"
+    } else {
+        "isWritablePrimary"
+    };
+    reply.append(name, ValueRef::Bool(true));
     reply.append("msg", text("isdbgrid"));
     let version = reply.open_document("topologyVersion");
     reply.append(
@@ -224,18 +225,7 @@ fn follow_up(cx: &Cx<'_>) -> Request {
             body.append_element(&element);
         }
     }
-    Request {
-        body: body.finish(),
-        sequences: Vec::new(),
-        database: cx.request.database.clone(),
-        lsid: None,
-        txn_number: None,
-        stmt_id: 0,
-        in_transaction: false,
-        deadline: None,
-        exhaust_allowed: true,
-        cluster_time: None,
-    }
+    cx.request.with_body(body.finish())
 }
 
 fn int(number: usize) -> ValueRef<'static> {

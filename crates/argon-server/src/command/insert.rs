@@ -5,7 +5,7 @@ use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use argon_wire::MAX_BSON_OBJECT_BYTES;
 use bytes::Bytes;
 
-use super::write::{Outcome, implicit_options, new_id, statements};
+use super::write::{Done, Statements, implicit_options, new_id, statements};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -48,43 +48,27 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .into_iter()
         .map(|document| prepare(document, time))
         .collect();
-    write::run(cx, documents.len(), |writer| {
-        insert(writer, collection, &documents, ordered)
+    let shape = Statements {
+        count: documents.len(),
+        ordered,
+        updates: false,
+    };
+    write::run(cx, shape, |writer, index| match &documents[index] {
+        Ok(document) => add(writer, collection, document),
+        Err(error) => Err(error.clone()),
     })
     .await
 }
 
-fn insert(
-    writer: &mut Writer,
-    collection: &str,
-    documents: &[Result<Bytes>],
-    ordered: bool,
-) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
-    for (index, document) in documents.iter().enumerate() {
-        let inserted = match document {
-            Ok(document) => add(writer, collection, document),
-            Err(error) => Err(error.clone()),
-        };
-        match inserted {
-            Ok(()) => outcome.n += 1,
-            Err(error) => {
-                outcome.errors.push((index, error));
-                if ordered {
-                    break;
-                }
-            }
-        }
-    }
-    Ok(outcome)
-}
-
-fn add(writer: &mut Writer, collection: &str, document: &Bytes) -> Result<()> {
+fn add(writer: &mut Writer, collection: &str, document: &Bytes) -> Result<Done> {
     if writer.collection(collection).is_none() {
         writer.create_collection(collection, implicit_options())?;
     }
     writer.insert(collection, document.clone())?;
-    Ok(())
+    Ok(Done {
+        n: 1,
+        ..Done::default()
+    })
 }
 
 /// Refuses to write to a collection that is not the client's to write.

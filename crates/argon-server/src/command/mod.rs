@@ -34,7 +34,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 
-use argon_mql::{Doc, ErrorCode, ValueRef};
+use argon_mql::{ErrorCode, ValueRef};
 use bytes::Bytes;
 
 use crate::connection::Connection;
@@ -269,7 +269,6 @@ impl Cx<'_> {
 pub(crate) fn text(text: &str) -> ValueRef<'_> {
     ValueRef::String(text.into())
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -69,7 +69,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         ));
     }
     let branch = cx.shared.engine.database_for_write(database).await?;
-    write::decided(cx, &branch, None, |writer| {
+    write::write(cx, &branch, |writer| {
         if writer.collection(source).is_none() {
             return Err(Error::new(
                 ErrorCode::NamespaceNotFound,

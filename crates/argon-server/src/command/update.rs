@@ -1,6 +1,5 @@
 //! `update`.
 
-use argon_engine::Writer;
 use argon_engine::exec::{self, Update};
 use argon_mql::filter::Filter;
 use argon_mql::update::{Update as Change, UpdateOptions};
@@ -8,7 +7,7 @@ use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
 
 use super::insert::check_writable;
 use super::query::{self, Common};
-use super::write::{Outcome, flag, implicit_options, new_id, statements};
+use super::write::{Done, Statements, flag, implicit_options, new_id, statements};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -51,41 +50,20 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let (variables, parse) = query::variables(cx, &common)?;
     let mut compiled = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
-        let path = format!("update.updates.{index}");
-        let shaped = Shape::read(Doc::new(spec), &path)?;
-        if shaped.multi && cx.request.txn_number.is_some() {
-            return Err(Error::new(
-                ErrorCode::InvalidOptions,
-                "Cannot use (or request) retryable writes with multi=true",
-            ));
-        }
-        compiled.push(shaped.compile(&parse));
+        let shape = Shape::read(Doc::new(spec), &format!("update.updates.{index}"))?;
+        compiled.push(shape.compile(cx, &parse));
     }
-    write::run(cx, compiled.len(), |writer| {
-        tokio::task::block_in_place(|| {
-            update(cx, writer, collection, &compiled, &variables, ordered)
-        })
-    })
-    .await
-}
-
-fn update(
-    cx: &Cx<'_>,
-    writer: &mut Writer,
-    collection: &str,
-    statements: &[Result<Update>],
-    variables: &[(String, argon_mql::Value)],
-    ordered: bool,
-) -> Result<Outcome> {
-    let check = || cx.operation.check();
-    let env = cx.env(variables.to_vec(), &check);
-    let mut outcome = Outcome {
-        modified: Some(0),
-        ..Outcome::default()
+    let shape = Statements {
+        count: compiled.len(),
+        ordered,
+        updates: true,
     };
-    for (index, statement) in statements.iter().enumerate() {
-        let updated = match statement {
-            Ok(statement) => exec::update(
+    write::run(cx, shape, |writer, index| {
+        let statement = compiled[index].as_ref().map_err(Error::clone)?;
+        let check = || cx.operation.check();
+        let env = cx.env(variables.clone(), &check);
+        let update = || {
+            exec::update(
                 writer,
                 collection,
                 statement,
@@ -93,27 +71,15 @@ fn update(
                 &mut new_id,
                 &implicit_options,
             )
-            .map_err(Error::from),
-            Err(error) => Err(error.clone()),
         };
-        match updated {
-            Ok(updated) => {
-                outcome.n += updated.matched + u64::from(updated.upserted.is_some());
-                outcome.modified = outcome.modified.map(|modified| modified + updated.modified);
-                outcome
-                    .upserted
-                    .extend(updated.upserted.map(|id| (index, id)));
-            }
-            Err(error) if error.is_interruption() => return Err(error),
-            Err(error) => {
-                outcome.errors.push((index, error));
-                if ordered {
-                    break;
-                }
-            }
-        }
-    }
-    Ok(outcome)
+        let updated = tokio::task::block_in_place(update)?;
+        Ok(Done {
+            n: updated.matched + u64::from(updated.upserted.is_some()),
+            modified: updated.modified,
+            upserted: updated.upserted,
+        })
+    })
+    .await
 }
 
 /// One statement as it was sent.
@@ -175,7 +141,13 @@ impl<'a> Shape<'a> {
     }
 
     /// Compiles the statement. A failure belongs to the statement, not to the command.
-    fn compile(&self, parse: &ParseContext) -> Result<Update> {
+    fn compile(&self, cx: &Cx<'_>, parse: &ParseContext) -> Result<Update> {
+        if self.multi && cx.request.txn_number.is_some() {
+            return Err(Error::new(
+                ErrorCode::InvalidOptions,
+                "Cannot use (or request) retryable writes with multi=true",
+            ));
+        }
         let filter = Filter::parse(self.filter, parse)?;
         let change = change(
             self.change,

@@ -1,8 +1,9 @@
 //! What the commands that write documents have in common: statements, their failures, and retries.
 
+use argon_engine::state::SPAN;
 use argon_engine::{Branch, Retry, Writer};
 use argon_mql::value::Element;
-use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
+use argon_mql::{Doc, DocBuf, ErrorCode, Value, ValueRef};
 use argon_wire::MAX_WRITE_BATCH;
 use bson::oid::ObjectId;
 use bytes::Bytes;
@@ -13,24 +14,79 @@ use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Request, missing_field};
 
-/// The outcome of a write command under construction: what its statements did, and which failed.
-#[derive(Default)]
-pub(super) struct Outcome {
-    /// Documents inserted, matched or deleted.
+/// What one statement did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Done {
+    /// Documents inserted, matched or deleted; one for an upsert.
     pub(super) n: u64,
     /// Documents that an update changed.
-    pub(super) modified: Option<u64>,
-    /// Upserts: the statement's place and the new document's `_id`.
-    pub(super) upserted: Vec<(usize, argon_mql::Value)>,
-    /// Failures: the statement's place and what happened.
-    pub(super) errors: Vec<(usize, Error)>,
+    pub(super) modified: u64,
+    /// The `_id` of the document that an upsert made.
+    pub(super) upserted: Option<Value>,
+}
+
+impl Done {
+    /// What the log remembers of it for a retry.
+    fn to_outcome(&self, span: i32) -> Bytes {
+        let mut doc = DocBuf::with_capacity(32);
+        doc.append("n", ValueRef::Int64(self.n.cast_signed()));
+        if self.modified > 0 {
+            doc.append("nModified", ValueRef::Int64(self.modified.cast_signed()));
+        }
+        if let Some(id) = &self.upserted {
+            doc.append("upserted", id.as_ref());
+        }
+        if span > 1 {
+            doc.append(SPAN, ValueRef::Int32(span));
+        }
+        doc.finish()
+    }
+
+    fn from_outcome(outcome: &Bytes) -> Done {
+        let doc = Doc::new(outcome);
+        let number = |key: &str| match doc.get(key) {
+            Some(ValueRef::Int64(number)) => number.cast_unsigned(),
+            _ => 0,
+        };
+        Done {
+            n: number("n"),
+            modified: number("nModified"),
+            upserted: doc.get("upserted").map(|id| Value::share(id, outcome)),
+        }
+    }
+}
+
+/// The answer of a write command under construction: what its statements did, and which failed.
+#[derive(Default)]
+struct Outcome {
+    n: u64,
+    modified: u64,
+    /// The statements' places and the new documents' `_id`s.
+    upserted: Vec<(usize, Value)>,
+    /// The failed statements' places and what happened.
+    errors: Vec<(usize, Error)>,
+    /// The numbers of the statements that were made by an earlier attempt.
+    retried: Vec<i32>,
 }
 
 impl Outcome {
-    /// The fields of the answer.
-    fn into_document(self) -> Bytes {
-        let mut doc = DocBuf::with_capacity(64);
+    fn add(&mut self, index: usize, done: Done) {
+        self.n += done.n;
+        self.modified += done.modified;
+        self.upserted.extend(done.upserted.map(|id| (index, id)));
+    }
+
+    fn into_reply(self, updates: bool) -> Reply {
+        let mut reply = Reply::ok();
+        let doc = reply.doc();
         doc.append("n", count(self.n));
+        if !self.retried.is_empty() {
+            let array = doc.open_array("retriedStmtIds");
+            for (at, id) in self.retried.iter().enumerate() {
+                doc.push(at, ValueRef::Int32(*id));
+            }
+            doc.close(array);
+        }
         if !self.upserted.is_empty() {
             let array = doc.open_array("upserted");
             for (at, (index, id)) in self.upserted.iter().enumerate() {
@@ -55,10 +111,10 @@ impl Outcome {
             }
             doc.close(array);
         }
-        if let Some(modified) = self.modified {
-            doc.append("nModified", count(modified));
+        if updates {
+            doc.append("nModified", count(self.modified));
         }
-        doc.finish()
+        reply
     }
 }
 
@@ -66,28 +122,99 @@ fn count(number: u64) -> ValueRef<'static> {
     ValueRef::Int32(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
-/// Runs a write command: finds the branch, answers a retry from the log, has `decide` decide the statements, and
-/// remembers the outcome for retries.
+/// The statements of a write command, as [`run`] needs to know them.
+pub(super) struct Statements {
+    /// How many there are.
+    pub(super) count: usize,
+    /// Whether the first failure ends the command.
+    pub(super) ordered: bool,
+    /// Whether they are updates, whose answer has `nModified`.
+    pub(super) updates: bool,
+}
+
+/// Runs a write command: has `decide` decide its statements one by one, except those that an earlier attempt of a
+/// retryable write has made, and answers.
 ///
 /// A command is one record: it becomes durable and visible as a whole, the statements that failed excepted.
 pub(super) async fn run(
     cx: &Cx<'_>,
-    statements: usize,
-    mut decide: impl FnMut(&mut Writer) -> Result<Outcome> + Send,
+    statements: Statements,
+    mut decide: impl FnMut(&mut Writer, usize) -> Result<Done> + Send,
 ) -> Result<Reply> {
-    check_batch(statements)?;
+    if !(1..=MAX_WRITE_BATCH).contains(&statements.count) {
+        return Err(Error::new(
+            ErrorCode::InvalidLength,
+            format!(
+                "Write batch sizes must be between 1 and {MAX_WRITE_BATCH}. Got {} operations.",
+                statements.count
+            ),
+        ));
+    }
     let branch = branch(cx).await?;
-    let retry = cx.request.retry();
-    let answer = decided(cx, &branch, retry.as_ref(), |writer| {
-        decide(writer).map(Outcome::into_document)
+    let outcome = write(cx, &branch, |writer| {
+        let mut outcome = Outcome::default();
+        let mut run = Run::default();
+        for index in 0..statements.count {
+            let retry = cx.request.retry(index);
+            if let Some(retry) = &retry
+                && let Some(earlier) = writer.earlier_outcome(retry)?
+            {
+                outcome.retried.push(retry.stmt_id);
+                outcome.add(index, Done::from_outcome(&earlier));
+                continue;
+            }
+            let before = writer.changes();
+            match decide(writer, index) {
+                Ok(done) => {
+                    if let Some(retry) = retry.filter(|_| writer.changes() > before) {
+                        run.add(writer, retry, &done);
+                    }
+                    outcome.add(index, done);
+                }
+                Err(error) if error.is_interruption() => return Err(error),
+                Err(error) => {
+                    outcome.errors.push((index, error));
+                    if statements.ordered {
+                        break;
+                    }
+                }
+            }
+        }
+        run.end(writer);
+        Ok(outcome)
     })
     .await?;
-    let mut reply = Reply::ok();
-    reply.doc().append_all(Doc::new(&answer));
-    if retry.is_some() && Doc::new(&answer).get("retriedStmtIds").is_none() {
-        // Nothing to add: the answer is the first attempt's.
+    Ok(outcome.into_reply(statements.updates))
+}
+
+/// Statements in a row with the same simple outcome, remembered as one.
+#[derive(Default)]
+struct Run {
+    first: Option<(Retry, Done)>,
+    span: i32,
+}
+
+impl Run {
+    fn add(&mut self, writer: &mut Writer, retry: Retry, done: &Done) {
+        if let Some((first, known)) = &self.first
+            && first.stmt_id.saturating_add(self.span) == retry.stmt_id
+            && (known.n, known.modified) == (done.n, done.modified)
+            && known.upserted.is_none()
+            && done.upserted.is_none()
+        {
+            self.span += 1;
+            return;
+        }
+        self.end(writer);
+        self.first = Some((retry, done.clone()));
+        self.span = 1;
     }
-    Ok(reply)
+
+    fn end(&mut self, writer: &mut Writer) {
+        if let Some((retry, done)) = self.first.take() {
+            writer.remember(&retry, done.to_outcome(self.span));
+        }
+    }
 }
 
 /// The branch that the command writes to; it comes into being with the first write.
@@ -99,45 +226,13 @@ pub(super) async fn branch(cx: &Cx<'_>) -> Result<Arc<Branch>> {
         .await?)
 }
 
-/// Has `decide` decide on the branch's head, once however often the client retries; gives the answer's own fields.
-pub(super) async fn decided(
+/// Has `decide` decide on the branch's head; durable and visible when it returns.
+pub(super) async fn write<T>(
     cx: &Cx<'_>,
     branch: &Branch,
-    retry: Option<&Retry>,
-    mut decide: impl FnMut(&mut Writer) -> Result<Bytes> + Send,
-) -> Result<Bytes> {
-    let decided = cx
-        .shared
-        .engine
-        .write(branch, &cx.origin(), |writer| {
-            if let Some(retry) = retry
-                && let Some(earlier) = writer.earlier_outcome(retry)?
-            {
-                return Ok(Ok(earlier));
-            }
-            let answer = decide(writer);
-            if let (Some(retry), Ok(answer)) = (retry, &answer)
-                && !writer.is_unchanged()
-            {
-                writer.remember(retry, answer.clone());
-            }
-            Ok(answer)
-        })
-        .await?;
-    decided
-}
-
-/// Refuses an empty batch and one that is too large.
-fn check_batch(statements: usize) -> Result<()> {
-    if (1..=MAX_WRITE_BATCH).contains(&statements) {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorCode::InvalidLength,
-        format!(
-            "Write batch sizes must be between 1 and {MAX_WRITE_BATCH}. Got {statements} operations."
-        ),
-    ))
+    decide: impl FnMut(&mut Writer) -> Result<T> + Send,
+) -> Result<T> {
+    cx.shared.engine.write(branch, &cx.origin(), decide).await
 }
 
 /// The statements of a write command: the document sequence called `name`, or the array in the command.
