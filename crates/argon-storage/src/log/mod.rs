@@ -190,13 +190,27 @@ impl fmt::Display for Durability {
 }
 
 /// How a store is opened.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// When a change counts as durable.
     pub durability: Durability,
+    /// From this size on, in bytes, the embedded store begins another file. Space is given back by
+    /// the file.
+    pub segment_bytes: u64,
     /// How the disk fails.
     #[cfg(any(test, feature = "testing"))]
     pub faults: crate::testing::DiskFaults,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        OpenOptions {
+            durability: Durability::default(),
+            segment_bytes: 64 << 20,
+            #[cfg(any(test, feature = "testing"))]
+            faults: crate::testing::DiskFaults::default(),
+        }
+    }
 }
 
 type Opening<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn LogStore>>> + Send + 'a>>;

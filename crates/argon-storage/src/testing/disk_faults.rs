@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::{Condvar, Mutex};
+
 /// What the disk is to do. Clones share it, so a test keeps one and gives another to the store.
 #[derive(Clone, Debug, Default)]
 pub struct DiskFaults(Arc<State>);
@@ -14,6 +16,8 @@ struct State {
     room: AtomicU64,
     fail_sync: AtomicBool,
     syncs: AtomicU64,
+    held: Mutex<bool>,
+    released: Condvar,
 }
 
 impl Default for State {
@@ -22,6 +26,8 @@ impl Default for State {
             room: AtomicU64::new(u64::MAX),
             fail_sync: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            held: Mutex::new(false),
+            released: Condvar::new(),
         }
     }
 }
@@ -35,6 +41,17 @@ impl DiskFaults {
     /// Whether syncs fail from now on.
     pub fn set_fail_sync(&self, fail: bool) {
         self.0.fail_sync.store(fail, Ordering::Relaxed);
+    }
+
+    /// Makes syncs wait, until [`Self::release`]: a disk as slow as a test needs it.
+    pub fn hold(&self) {
+        *self.0.held.lock() = true;
+    }
+
+    /// Lets syncs go on.
+    pub fn release(&self) {
+        *self.0.held.lock() = false;
+        self.0.released.notify_all();
     }
 
     /// How many syncs there were.
@@ -55,6 +72,11 @@ impl DiskFaults {
 
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.0.syncs.fetch_add(1, Ordering::Relaxed);
+        let mut held = self.0.held.lock();
+        while *held {
+            self.0.released.wait(&mut held);
+        }
+        drop(held);
         if self.0.fail_sync.load(Ordering::Relaxed) {
             return Err(io::Error::other("a test made it fail"));
         }

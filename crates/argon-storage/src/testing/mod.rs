@@ -5,6 +5,7 @@ mod contract;
 mod crash;
 mod disk_faults;
 mod durable_contract;
+mod fault_store;
 mod sample;
 
 pub use contract::contract;
@@ -12,4 +13,5 @@ pub use crash::CRASH_POINT_VARIABLE;
 pub(crate) use crash::crash_point;
 pub use disk_faults::DiskFaults;
 pub use durable_contract::durable_contract;
+pub use fault_store::{FaultStore, SubmitFault};
 pub use sample::{document, fork, project, record, record_of};

@@ -16,9 +16,6 @@ use crate::log::ledger::{Change, Ledger};
 use crate::raw::{UUID, Writer, tag};
 use crate::{BranchId, Error};
 
-/// From this size on, in bytes, a segment is finished and the next one begun.
-pub(super) const SEGMENT_BYTES: u64 = 64 << 20;
-
 /// A segment is at least this many times as large as the checkpoint it begins with.
 pub(super) const CHECKPOINT_SHARE: u64 = 16;
 
@@ -76,6 +73,8 @@ impl Work {
 pub(super) struct Active {
     pub(super) paths: Paths,
     pub(super) disk: Disk,
+    /// From this size on, in bytes, a segment is finished and the next one begun.
+    pub(super) segment_bytes: u64,
     pub(super) number: u64,
     pub(super) file: Arc<File>,
     /// How far it is written, in bytes; nothing is, not even its header, at zero.
@@ -97,7 +96,7 @@ impl Active {
         let limit = if self.allocated > 0 {
             self.allocated
         } else {
-            SEGMENT_BYTES
+            self.segment_bytes
         };
         // A large catalogue must not be written over and over.
         let limit = limit.max(self.checkpoint_bytes * CHECKPOINT_SHARE);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::active::{Active, CHECKPOINT_SHARE, Placed, SEGMENT_BYTES, Work, checkpoint};
+use super::active::{Active, CHECKPOINT_SHARE, Placed, Work, checkpoint};
 use super::disk::Failure;
 use super::segment::Segment;
 use super::shared::{Done, Pending, Shared, Spare, Task};
@@ -39,7 +39,7 @@ impl Committer {
             Durability::Ack => None,
             Durability::Interval(interval) => Some(interval),
         };
-        let spare_bytes = SPARE_BYTES_MIN;
+        let spare_bytes = SPARE_BYTES_MIN.min(active.segment_bytes);
         Committer {
             shared,
             active,
@@ -142,7 +142,7 @@ impl Committer {
                 .spare_bytes
                 .max(self.active.checkpoint_bytes * CHECKPOINT_SHARE);
             if self.shared.want_spare(spare_bytes) {
-                self.spare_bytes = (self.spare_bytes * 4).min(SEGMENT_BYTES);
+                self.spare_bytes = (self.spare_bytes * 4).min(self.active.segment_bytes);
             }
         }
         Ok(())

@@ -38,17 +38,15 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Adds a record (or a part of one) whose frame begins at `block.offset`.
+    /// Adds a record whose frame begins at `block.offset`, behind those that were added before.
     ///
     /// A copy of what is there already is not added; [`Self::replace`] puts copies in place.
     pub(super) fn add(&mut self, branch: BranchId, block: Block) {
         let blocks = self.branches.entry(branch).or_default();
-        // Nearly always the end; only copies go further down.
-        let mut at = blocks.len();
-        while at > 0 && blocks[at - 1].first > block.first {
-            at -= 1;
-        }
-        if let Some(before) = at.checked_sub(1).and_then(|before| blocks.get_mut(before)) {
+        if let Some(before) = place(blocks, block.first)
+            .checked_sub(1)
+            .map(|at| &mut blocks[at])
+        {
             let continues = block.first == before.last.next() || block.first == before.first;
             let same_block = before.segment == block.segment
                 && (before.offset..before.end()).contains(&block.offset);
@@ -56,11 +54,21 @@ impl Index {
                 before.last = before.last.max(block.last);
                 return;
             }
-            if block.last <= before.last {
-                return;
-            }
         }
-        blocks.insert(at, block);
+        self.add_block(branch, block);
+    }
+
+    /// Adds a whole block. It is not joined with another: where copies stand between other records,
+    /// two blocks may follow each other in positions and be entangled in the file.
+    pub(super) fn add_block(&mut self, branch: BranchId, block: Block) {
+        let blocks = self.branches.entry(branch).or_default();
+        let at = place(blocks, block.first);
+        let is_copy = at
+            .checked_sub(1)
+            .is_some_and(|before| block.last <= blocks[before].last);
+        if !is_copy {
+            blocks.insert(at, block);
+        }
     }
 
     /// Forgets what is in `segment` and adds `copies` in its place.
@@ -117,6 +125,15 @@ impl Index {
     }
 }
 
+/// Where a block that begins at `first` belongs: after those that begin before it or with it.
+fn place(blocks: &[Block], first: Lsn) -> usize {
+    // Nearly always the end; only copies go further down.
+    if blocks.last().is_none_or(|last| last.first <= first) {
+        return blocks.len();
+    }
+    blocks.partition_point(|block| block.first <= first)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +178,11 @@ mod tests {
         ];
         index.replace(1, copies.iter());
         assert_eq!(find(&index, 1, 10), [1, 3]);
+        // Read back from a summary, blocks stay as they were, though they touch.
+        index.add_block(branch, block(11, 12, 6, 100_000));
+        assert_eq!(find(&index, 1, 12), [1, 3, 11]);
+        index.add_block(branch, block(11, 12, 7, 0));
         assert!(index.in_segment(branch, 1).is_empty());
-        assert_eq!(index.last(branch), Some(Lsn(10)));
+        assert_eq!(index.last(branch), Some(Lsn(12)));
     }
 }

@@ -17,7 +17,7 @@ use super::index::Block;
 use super::recovery::summarize;
 use super::segment::Paths;
 use super::shared::{Done, Shared, Spare, Task};
-use crate::{BranchId, Error, Lsn, Result};
+use crate::{BranchId, Error, Result};
 
 /// Zeros are written in steps of this many bytes, with a pause, so that commits hardly notice.
 const ZERO_BYTES: usize = 512 << 10;
@@ -219,7 +219,7 @@ fn records(
     let failed = |source| Error::io(format!("reading segment {number}"), source);
     let mut records = Vec::new();
     let mut record: Vec<Frame> = Vec::new();
-    let mut next: Option<Lsn> = None;
+    let mut next = block.first;
     let mut frames = Frames::new(file, block.offset, end);
     while frames.position() < block.end() || !record.is_empty() {
         let Some(found) = frames.next().map_err(failed)? else {
@@ -231,7 +231,8 @@ fn records(
         else {
             continue;
         };
-        if header.branch != branch || header.first < block.first || header.last > block.last {
+        let is_meant = header.first >= next && header.last <= block.last;
+        if header.branch != branch || !is_meant {
             continue;
         }
         // A damaged record is kept where it is: its segment stays.
@@ -244,17 +245,17 @@ fn records(
             payload.ok_or_else(|| damaged(header.first, "the checksum does not match"))?;
         record.push((header, payload));
         if header.kind == Kind::Record {
-            if next.is_some_and(|next| next != header.first) {
-                return Err(damaged(header.first, "the record before it is missing"));
+            if header.first != next {
+                return Err(damaged(next, "the record is missing"));
             }
-            next = Some(header.last.next());
+            next = header.last.next();
             records.push(std::mem::take(&mut record));
         }
     }
-    if next != Some(block.last.next()) {
+    if next != block.last.next() {
         return Err(Error::Corrupt {
             branch,
-            lsn: next.unwrap_or(block.first),
+            lsn: next,
             reason: "the record is missing".into(),
         });
     }

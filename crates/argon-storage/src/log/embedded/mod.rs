@@ -96,7 +96,7 @@ impl EmbeddedStore {
         let paths = Paths::new(directory);
         paths.create()?;
         let lock = lock(&paths)?;
-        let (published, active) = recovery::recover(paths.clone(), disk)?;
+        let (published, active) = recovery::recover(paths.clone(), disk, options.segment_bytes)?;
         let mut segments: Vec<u64> = published.segments.keys().copied().collect();
         segments.pop();
         let unsummarized = segments

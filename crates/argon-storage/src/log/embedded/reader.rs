@@ -100,7 +100,8 @@ fn read_block(
         else {
             continue;
         };
-        if header.branch != branch {
+        // Where copies stand, newer records of the branch may stand too: they belong to other blocks.
+        if header.branch != branch || header.last > block.last {
             continue;
         }
         let whole = |payload: Option<Bytes>| {

@@ -23,7 +23,7 @@ use crate::raw::{CHECKSUM, Fields, Reason, Value, array, binary, document, text}
 use crate::{BranchId, Error, Lsn, ProjectId, Result};
 
 /// Reads what is in the store's directory, which is locked.
-pub(super) fn recover(paths: Paths, disk: Disk) -> Result<(Published, Active)> {
+pub(super) fn recover(paths: Paths, disk: Disk, segment_bytes: u64) -> Result<(Published, Active)> {
     let numbers = paths.segments()?;
     let newest = numbers.last().copied().unwrap_or(1);
     let mut files = BTreeMap::new();
@@ -95,6 +95,7 @@ pub(super) fn recover(paths: Paths, disk: Disk) -> Result<(Published, Active)> {
     let active = Active {
         paths,
         disk,
+        segment_bytes,
         number: newest,
         file,
         position,
@@ -376,7 +377,7 @@ fn read_summary(paths: &Paths, number: u64) -> Option<Summary> {
 fn add(published: &mut Published, number: u64, file: &Arc<File>, summary: Summary) {
     for (branch, block) in &summary.blocks {
         if published.ledger.has_branch(*branch) {
-            published.index.add(*branch, *block);
+            published.index.add_block(*branch, *block);
         }
     }
     let (file, end, sizes) = (Arc::clone(file), summary.end, summary.sizes);
