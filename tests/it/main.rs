@@ -4,6 +4,7 @@
 
 mod cases;
 mod crash;
+mod disk_full;
 mod layering;
 mod licenses;
 mod malformed;
