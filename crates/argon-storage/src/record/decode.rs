@@ -421,3 +421,89 @@ fn patch(bytes: Bytes) -> Result<Vec<Splice>, Reason> {
     }
     Ok(splices)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode;
+    use super::*;
+    use crate::testing::{document, record_of};
+
+    fn seal(mut bytes: Vec<u8>) -> Bytes {
+        if let Some(end) = bytes.len().checked_sub(5) {
+            let checksum = crc32c::crc32c(&bytes[..end]);
+            bytes[end..end + 4].copy_from_slice(&checksum.to_le_bytes());
+        }
+        bytes.into()
+    }
+
+    /// The checksum cannot help here: whatever the bytes, there is a record or a reason.
+    #[test]
+    fn sealed_nonsense_never_panics() {
+        let branch = BranchId::from_bytes([3; 16]);
+        for size in [30, 30_000] {
+            let put = Entry::Put {
+                collection: "users".into(),
+                document: document(size, 0),
+            };
+            let splices = vec![Splice {
+                at: 1,
+                remove: 2,
+                insert: Bytes::from_static(b"abc"),
+            }];
+            let patch = Entry::Patch {
+                collection: "c".into(),
+                document_id: document(1, 0),
+                splices,
+            };
+            let mut record = record_of(branch, Lsn(1), vec![put, patch, Entry::Noop]);
+            let outcome = document(2, 0);
+            record.session = Some(SessionStamp {
+                lsid: Bytes::from_static(b"session"),
+                txn_number: 1,
+                statements: vec![Statement {
+                    stmt_id: 0,
+                    outcome,
+                }],
+            });
+            let bytes = encode(&record).unwrap().main;
+            let mut read = 0;
+            for at in 0..bytes.len() {
+                for value in [0, 1, 0x7f, 0x80, 0xff, bytes[at] ^ 4] {
+                    let mut damaged = bytes.to_vec();
+                    damaged[at] = value;
+                    let stored = Stored::parse(branch, Lsn(1), &seal(damaged));
+                    read += usize::from(stored.and_then(|s| s.into_record(|_| Ok(None))).is_ok());
+                }
+                let cut = Stored::parse(branch, Lsn(1), &seal(bytes[..at].to_vec()));
+                assert!(cut.is_err(), "cut at {at}");
+            }
+            assert!(read > 0);
+        }
+    }
+
+    #[test]
+    fn a_page_never_grows_beyond_what_it_says() {
+        let branch = BranchId::from_bytes([3; 16]);
+        let put = Entry::Put {
+            collection: "users".into(),
+            document: document(1 << 20, 0),
+        };
+        let bytes = encode(&record_of(branch, Lsn(1), vec![put])).unwrap().main;
+        // The page is a few hundred bytes and says that it is a megabyte; make it say less.
+        let at = bytes
+            .windows(11)
+            .position(|window| window == b"page_bytes\0")
+            .unwrap()
+            + 11;
+        let mut damaged = bytes.to_vec();
+        damaged[at..at + 8].copy_from_slice(&1000i64.to_le_bytes());
+        let stored = Stored::parse(branch, Lsn(1), &seal(damaged)).unwrap();
+        assert!(matches!(
+            stored.into_record(|_| Ok(None)),
+            Err(Error::Corrupt { .. })
+        ));
+        let mut damaged = bytes.to_vec();
+        damaged[at..at + 8].copy_from_slice(&i64::MAX.to_le_bytes());
+        assert!(Stored::parse(branch, Lsn(1), &seal(damaged)).is_err());
+    }
+}

@@ -5,6 +5,7 @@
 mod cleaning;
 mod damage;
 mod disk;
+mod model;
 
 use std::path::Path;
 

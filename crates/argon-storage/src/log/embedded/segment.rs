@@ -85,6 +85,9 @@ impl Paths {
                 source,
             )
         };
+        if self.log.is_dir() {
+            return Ok(());
+        }
         fs::create_dir_all(&self.log).map_err(failed)?;
         sync_directory(&self.directory).map_err(failed)?;
         let parent = self
