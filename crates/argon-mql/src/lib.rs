@@ -24,6 +24,7 @@ pub mod expr;
 pub mod filter;
 pub mod index;
 pub mod path;
+pub mod plan;
 pub mod projection;
 pub mod regex;
 pub mod sort;

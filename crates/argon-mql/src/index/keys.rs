@@ -48,6 +48,16 @@ impl Multikey {
         self.0.get(index).is_some_and(|&bits| bits & mask != 0)
     }
 
+    /// Whether components after the first `parts` of the path of field `index` led through an array.
+    pub fn beyond(&self, index: usize, parts: usize) -> bool {
+        let bits = self.0.get(index).copied().unwrap_or(0);
+        u32::try_from(parts)
+            .ok()
+            .and_then(|parts| bits.checked_shr(parts))
+            .unwrap_or(0)
+            != 0
+    }
+
     /// Adds what `other` has; answers whether that was something new.
     pub fn merge(&mut self, other: &Multikey) -> bool {
         let mut grown = false;

@@ -24,6 +24,7 @@ pub use duplicate::DuplicateKey;
 pub use keys::{IndexKeys, Multikey};
 
 pub(crate) use keys::{combinations, plain_value};
+pub(crate) use wildcard::append_path as append_wildcard_path;
 
 /// Most fields of a compound index.
 ///
@@ -174,6 +175,20 @@ impl IndexSpec {
         }
         spec.document = parse::rewrite(&self.document, spec.expire_after_seconds, spec.hidden);
         spec
+    }
+
+    /// Whether `path` is the first field of the key pattern.
+    pub fn leads_with(&self, path: &[u8]) -> bool {
+        self.kind == Kind::Ordered
+            && self
+                .fields
+                .first()
+                .is_some_and(|field| field.path.text() == path)
+    }
+
+    /// Whether the values at `path` are in this wildcard index.
+    pub(crate) fn covers_path(&self, path: &Path) -> bool {
+        self.kind == Kind::Wildcard && wildcard::covers(self, path)
     }
 
     /// Whether `pattern` is this index's key pattern: same fields in the same order with equal values (1 equals 1.0).

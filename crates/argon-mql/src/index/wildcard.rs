@@ -120,6 +120,27 @@ pub(super) fn keys(spec: &IndexSpec, doc: Doc<'_>) -> IndexKeys {
     found
 }
 
+/// Whether the values at `path` are in the index. Positions are not part of its paths, so numbers may be missing.
+pub(super) fn covers(spec: &IndexSpec, path: &Path) -> bool {
+    path.parts().iter().all(|part| part.index().is_none()) && admits(spec, path).0
+}
+
+/// Whether the value at `path` is in the index, and whether something below may be.
+fn admits(spec: &IndexSpec, path: &Path) -> (bool, bool) {
+    let root = &spec.fields[0].path;
+    if !root.text().is_empty() {
+        let within = path.is_within(root);
+        return (within, within || root.is_within(path));
+    }
+    match &spec.wildcard_projection {
+        Some(projection) => projection.admits(path),
+        None => {
+            let other = path.parts()[0].name() != b"_id";
+            (other, other)
+        }
+    }
+}
+
 /// Appends the beginning that all keys of `path` have.
 pub(crate) fn append_path(out: &mut Vec<u8>, path: &[u8]) {
     key::append(out, ValueRef::String(path.into()), false);
@@ -150,19 +171,7 @@ impl Walk<'_> {
 
     /// Whether the value at the path is in the index, and whether something below may be.
     fn admits(&self) -> (bool, bool) {
-        let path = Path::new(&self.path);
-        let root = &self.spec.fields[0].path;
-        if !root.text().is_empty() {
-            let within = path.is_within(root);
-            return (within, within || root.is_within(&path));
-        }
-        match &self.spec.wildcard_projection {
-            Some(projection) => projection.admits(&path),
-            None => {
-                let other = path.parts()[0].name() != b"_id";
-                (other, other)
-            }
-        }
+        admits(self.spec, &Path::new(&self.path))
     }
 
     fn value(&mut self, value: ValueRef<'_>, indexed: bool) {

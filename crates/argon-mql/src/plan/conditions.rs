@@ -1,0 +1,156 @@
+//! The conditions of a filter that must all hold, by the path each is on.
+
+use std::borrow::Cow;
+
+use super::bounds::{self, Bounds};
+use super::interval::Intervals;
+use crate::filter::{Node, Predicate};
+use crate::path::Path;
+
+/// Deepest `$elemMatch` that is looked into.
+const DEPTH_MAX: usize = 20;
+
+/// A condition on one path, of which an index on that path may find the documents.
+pub(super) struct Condition<'f> {
+    pub(super) path: Cow<'f, Path>,
+    kind: Kind<'f>,
+    /// Which of the filter's conjuncts it is, or is part of.
+    pub(super) conjunct: usize,
+    /// The `$elemMatch` it stands in: its conjunct, and how many components its path has.
+    pub(super) item: Option<(usize, usize)>,
+}
+
+enum Kind<'f> {
+    Holds(&'f Predicate),
+    HoldsNot(&'f Predicate),
+    /// One of several predicates.
+    Any(Vec<&'f Predicate>),
+}
+
+impl Condition<'_> {
+    /// The bounds, if an index on the path, with or without arrays, helps.
+    pub(super) fn bounds(&self, multikey: bool) -> Option<Bounds> {
+        let mut found = match &self.kind {
+            Kind::Holds(predicate) => bounds::of(predicate)?,
+            Kind::HoldsNot(predicate) => bounds::of_not(predicate, multikey)?,
+            Kind::Any(predicates) => {
+                let mut all = Bounds {
+                    intervals: Intervals::none(),
+                    exact: true,
+                    missing: false,
+                };
+                for predicate in predicates {
+                    let one = bounds::of(predicate)?;
+                    all.intervals = all.intervals.union(one.intervals);
+                    all.exact &= one.exact;
+                    all.missing |= one.missing;
+                }
+                all
+            }
+        };
+        // The item has more to meet than this; and a number in a path may be a position or a name.
+        let positional = self.path.parts().iter().any(|part| part.index().is_some());
+        found.exact &= self.item.is_none() && !positional;
+        Some(found)
+    }
+
+    /// Whether it is the opposite of a condition.
+    pub(super) fn is_negative(&self) -> bool {
+        matches!(self.kind, Kind::HoldsNot(_))
+    }
+
+    /// The predicate, if it is simply that.
+    pub(super) fn predicate(&self) -> Option<&Predicate> {
+        match self.kind {
+            Kind::Holds(predicate) => Some(predicate),
+            _ => None,
+        }
+    }
+}
+
+/// The nodes that must all hold, without the `And`s around them.
+pub(super) fn conjuncts(root: &Node) -> Vec<&Node> {
+    let mut found = Vec::new();
+    flatten(root, &mut found);
+    found
+}
+
+fn flatten<'f>(node: &'f Node, found: &mut Vec<&'f Node>) {
+    match node {
+        Node::And(nodes) => nodes.iter().for_each(|node| flatten(node, found)),
+        node => found.push(node),
+    }
+}
+
+/// The conditions in `conjuncts` that are on one path each.
+pub(super) fn of<'f>(conjuncts: &[&'f Node]) -> Vec<Condition<'f>> {
+    let mut found = Vec::with_capacity(conjuncts.len());
+    for (conjunct, node) in conjuncts.iter().enumerate() {
+        collect(node, conjunct, None, &mut found, 0);
+    }
+    found
+}
+
+fn collect<'f>(
+    node: &'f Node,
+    conjunct: usize,
+    outer: Option<&Path>,
+    found: &mut Vec<Condition<'f>>,
+    depth: usize,
+) {
+    let item = outer.map(|outer| (conjunct, outer.parts().len()));
+    let mut add = |path: &'f Path, kind| {
+        found.push(Condition {
+            path: joined(outer, path),
+            kind,
+            conjunct,
+            item,
+        });
+    };
+    match node {
+        Node::Leaf(leaf) => match &leaf.predicate {
+            Predicate::ElemMatchObject(inner) if depth < DEPTH_MAX => {
+                let path = joined(outer, &leaf.path);
+                for node in conjuncts(inner) {
+                    collect(node, conjunct, Some(&path), found, depth + 1);
+                }
+            }
+            predicate => add(&leaf.path, Kind::Holds(predicate)),
+        },
+        Node::Not(inner) => {
+            if let Node::Leaf(leaf) = &**inner {
+                add(&leaf.path, Kind::HoldsNot(&leaf.predicate));
+            }
+        }
+        Node::Nor(nodes) => {
+            if let [Node::Leaf(leaf)] = nodes.as_slice() {
+                add(&leaf.path, Kind::HoldsNot(&leaf.predicate));
+            }
+        }
+        Node::Or(nodes) => {
+            let Some(Node::Leaf(first)) = nodes.first() else {
+                return;
+            };
+            let predicates: Option<Vec<&Predicate>> = nodes
+                .iter()
+                .map(|node| match node {
+                    Node::Leaf(leaf) if leaf.path == first.path => Some(&leaf.predicate),
+                    _ => None,
+                })
+                .collect();
+            if let Some(predicates) = predicates {
+                add(&first.path, Kind::Any(predicates));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn joined<'f>(outer: Option<&Path>, path: &'f Path) -> Cow<'f, Path> {
+    match outer {
+        None => Cow::Borrowed(path),
+        Some(outer) => Cow::Owned(Path::new(
+            [outer.text().as_ref(), path.text().as_ref()].join(&b'.'),
+        )),
+    }
+}
