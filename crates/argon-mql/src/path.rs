@@ -100,7 +100,7 @@ impl Path {
     /// Visits the values to which the path leads in `doc` until `visit` answers true; answers whether it did.
     ///
     /// `visit` gets the value, [`ValueRef::Missing`] where a document lacks the field, and the position in the outermost
-    /// array that was entered on the way.
+    /// array of which the items were gone through, not picked by position.
     #[inline]
     pub fn any<'d>(
         &self,
@@ -187,9 +187,8 @@ fn in_array<'d>(
         return at_leaf(ValueRef::Array(array), outer, leaf, visit);
     }
     for (position, item) in array.values().enumerate() {
-        let outer = outer.or(Some(position));
         if let ValueRef::Document(inner) = item
-            && in_document(parts, inner, outer, leaf, visit)
+            && in_document(parts, inner, outer.or(Some(position)), leaf, visit)
         {
             return true;
         }

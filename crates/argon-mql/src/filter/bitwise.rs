@@ -33,7 +33,7 @@ pub enum BitTest {
 #[derive(Clone, Debug)]
 pub struct Bits {
     test: BitTest,
-    /// Sorted, without duplicates.
+    /// As given.
     positions: Vec<u32>,
     /// The positions below 64; all higher ones read the sign of a number.
     mask: u64,
@@ -41,14 +41,12 @@ pub struct Bits {
 }
 
 impl Bits {
-    fn new(test: BitTest, mut positions: Vec<u32>) -> Bits {
-        positions.sort_unstable();
-        positions.dedup();
+    fn new(test: BitTest, positions: Vec<u32>) -> Bits {
         let low = positions.iter().filter(|&&position| position < 64);
         Bits {
             test,
             mask: low.fold(0, |mask, &position| mask | 1 << position),
-            beyond: positions.last().is_some_and(|&position| position >= 64),
+            beyond: positions.iter().any(|&position| position >= 64),
             positions,
         }
     }

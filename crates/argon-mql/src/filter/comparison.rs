@@ -5,7 +5,9 @@
 //! everything.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
+use crate::collation::Collation;
 use crate::regex::Regex;
 use crate::value::{self, Number, Value, ValueRef};
 use crate::{Error, Result};
@@ -21,7 +23,7 @@ pub(super) const OPS: &[FieldOp] = &[
     FieldOp::new("$lt", |operand| compare(CompareOp::Lt, operand)),
     FieldOp::new("$lte", |operand| compare(CompareOp::Lte, operand)),
     FieldOp::new("$ne", ne),
-    FieldOp::new("$nin", |operand| Ok(Node::Not(Box::new(in_(operand)?)))),
+    FieldOp::new("$nin", |operand| Ok(Node::not(in_(operand)?))),
 ];
 
 /// Which way to compare.
@@ -59,12 +61,36 @@ impl CompareOp {
 pub struct Compare {
     op: CompareOp,
     operand: Value,
+    /// How strings in the operand compare; none if by bytes, or if there cannot be any.
+    collation: Option<Arc<Collation>>,
 }
 
 impl Compare {
-    /// Compares with `operand`.
+    /// Compares with `operand`, strings by bytes.
     pub fn new(op: CompareOp, operand: Value) -> Compare {
-        Compare { op, operand }
+        Compare::with_collation(op, operand, None)
+    }
+
+    /// Compares with `operand`, strings by `collation`.
+    pub fn with_collation(
+        op: CompareOp,
+        operand: Value,
+        collation: Option<&Arc<Collation>>,
+    ) -> Compare {
+        Compare {
+            op,
+            collation: collation.filter(|_| may_hold_strings(&operand)).cloned(),
+            operand,
+        }
+    }
+
+    pub(super) fn shared_collation(&self) -> Option<&Arc<Collation>> {
+        self.collation.as_ref()
+    }
+
+    /// How strings compare, if the operand can hold any and not by bytes.
+    pub fn collation(&self) -> Option<&Collation> {
+        self.collation.as_deref()
     }
 
     /// Which way.
@@ -87,6 +113,12 @@ impl Compare {
             (ValueRef::Int64(a), Value::Int32(b)) => a.cmp(&i64::from(*b)),
             (ValueRef::DateTime(a), Value::DateTime(b)) => a.cmp(b),
             (ValueRef::ObjectId(a), Value::ObjectId(b)) => a.cmp(b),
+            (ValueRef::String(a), Value::String(b)) if self.collation.is_none() => {
+                if self.op == CompareOp::Eq {
+                    return *a == **b;
+                }
+                (**a).cmp(&**b)
+            }
             (ValueRef::Double(a), Value::Double(b)) => match a.partial_cmp(b) {
                 Some(ordering) => ordering,
                 None => return self.test_slowly(value),
@@ -115,7 +147,8 @@ impl Compare {
             }
             _ => {}
         }
-        self.op.accepts(value::compare(value, operand))
+        self.op
+            .accepts(value::compare_with(value, operand, self.collation()))
     }
 }
 
@@ -126,19 +159,33 @@ pub struct In {
     values: Vec<Value>,
     regexes: Vec<Regex>,
     has_null: bool,
+    collation: Option<Arc<Collation>>,
 }
 
 impl In {
-    /// Tests for one of `values` or a match of `regexes`.
-    pub fn new(mut values: Vec<Value>, regexes: Vec<Regex>) -> In {
-        let order = |a: &Value, b: &Value| value::compare(a.as_ref(), b.as_ref());
+    /// Tests for one of `values`, strings compared by `collation`, or a match of `regexes`.
+    pub fn new(
+        mut values: Vec<Value>,
+        regexes: Vec<Regex>,
+        collation: Option<&Arc<Collation>>,
+    ) -> In {
+        let collation = collation.filter(|_| values.iter().any(may_hold_strings));
+        let order = |a: &Value, b: &Value| {
+            value::compare_with(a.as_ref(), b.as_ref(), collation.map(|arc| &**arc))
+        };
         values.sort_by(order);
         values.dedup_by(|a, b| order(a, b).is_eq());
         In {
             has_null: values.iter().any(|v| matches!(v, Value::Null)),
+            collation: collation.cloned(),
             values,
             regexes,
         }
+    }
+
+    /// How strings compare, if there can be any and not by bytes.
+    pub fn collation(&self) -> Option<&Collation> {
+        self.collation.as_deref()
     }
 
     /// The values, sorted, without duplicates.
@@ -158,13 +205,23 @@ impl In {
         if !matches!(value, ValueRef::Missing | ValueRef::Undefined)
             && self
                 .values
-                .binary_search_by(|probe| value::compare(probe.as_ref(), value))
+                .binary_search_by(|probe| {
+                    value::compare_with(probe.as_ref(), value, self.collation())
+                })
                 .is_ok()
         {
             return true;
         }
         self.regexes.iter().any(|regex| regex_test(regex, value))
     }
+}
+
+/// Whether a comparison with `value` can come down to one of strings.
+fn may_hold_strings(value: &Value) -> bool {
+    matches!(
+        value,
+        Value::String(_) | Value::Symbol(_) | Value::Document(_) | Value::Array(_)
+    )
 }
 
 /// Whether `value` is a string that `regex` matches, or the same regular expression.
@@ -194,14 +251,15 @@ pub(super) fn compare(op: CompareOp, operand: &Operand<'_>) -> Result<Node> {
         )));
     }
     let value = Value::copy_of(operand.value);
-    Ok(operand.leaf(Predicate::Compare(Compare::new(op, value))))
+    let compare = Compare::with_collation(op, value, operand.parser.cx.collation.as_ref());
+    Ok(operand.leaf(Predicate::Compare(compare)))
 }
 
 fn ne(operand: &Operand<'_>) -> Result<Node> {
     if matches!(operand.value, ValueRef::Regex { .. }) {
         return Err(Error::bad_value("Can't have regex as arg to $ne."));
     }
-    Ok(Node::Not(Box::new(compare(CompareOp::Eq, operand)?)))
+    Ok(Node::not(compare(CompareOp::Eq, operand)?))
 }
 
 fn in_(operand: &Operand<'_>) -> Result<Node> {
@@ -224,5 +282,17 @@ fn in_(operand: &Operand<'_>) -> Result<Node> {
             _ => values.push(Value::copy_of(item)),
         }
     }
-    Ok(operand.leaf(Predicate::In(In::new(values, regexes))))
+    // One of one is equality.
+    match (values.len(), regexes.len()) {
+        (1, 0) => {
+            let value = values.remove(0);
+            let compare =
+                Compare::with_collation(CompareOp::Eq, value, operand.parser.cx.collation.as_ref());
+            return Ok(operand.leaf(Predicate::Compare(compare)));
+        }
+        (0, 1) => return Ok(operand.leaf(Predicate::Regex(Box::new(regexes.remove(0))))),
+        _ => {}
+    }
+    let values = In::new(values, regexes, operand.parser.cx.collation.as_ref());
+    Ok(operand.leaf(Predicate::In(values)))
 }

@@ -1,7 +1,7 @@
 //! Element: `$exists`, `$type`.
 
 use crate::expr;
-use crate::value::{BsonType, ValueRef};
+use crate::value::{BsonType, Number, ValueRef};
 use crate::{Error, Result};
 
 use super::number::exact_integer;
@@ -16,7 +16,7 @@ pub(super) const OPS: &[FieldOp] = &[
 /// Type names and numbers by which a filter may call a type, sorted by name.
 ///
 /// Source: MongoDB manual, "BSON Types".
-const TYPES: &[(&str, i32, BsonType)] = &[
+pub(super) const TYPES: &[(&str, i32, BsonType)] = &[
     ("array", 4, BsonType::Array),
     ("binData", 5, BsonType::Binary),
     ("bool", 8, BsonType::Bool),
@@ -49,13 +49,12 @@ pub(super) const NUMBERS: &[BsonType] = &[
 ];
 
 fn exists(operand: &Operand<'_>) -> Result<Node> {
-    let wanted = expr::truthy(operand.value);
+    let wanted = match Number::from_value(operand.value) {
+        Some(number) => !number.is_zero(),
+        None => expr::truthy(operand.value),
+    };
     let found = operand.leaf(Predicate::Exists);
-    Ok(if wanted {
-        found
-    } else {
-        Node::Not(Box::new(found))
-    })
+    Ok(if wanted { found } else { Node::not(found) })
 }
 
 fn type_(operand: &Operand<'_>) -> Result<Node> {

@@ -24,23 +24,6 @@ pub(super) struct Run<'a, 'e> {
 }
 
 impl Node {
-    /// All of `nodes`, without needless levels.
-    pub(super) fn and(nodes: Vec<Node>) -> Node {
-        let mut flat = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            match node {
-                Node::And(inner) => flat.extend(inner),
-                node => flat.push(node),
-            }
-        }
-        if flat.len() == 1
-            && let Some(only) = flat.pop()
-        {
-            return only;
-        }
-        Node::And(flat)
-    }
-
     pub(super) fn holds(&self, doc: Doc<'_>, run: &mut Run<'_, '_>) -> bool {
         match self {
             Node::And(nodes) => {
@@ -50,7 +33,8 @@ impl Node {
                 }
                 all
             }
-            Node::Or(nodes) => nodes.iter().any(|node| node.holds(doc, run)),
+            // Which alternative held is nobody's business.
+            Node::Or(nodes) => untraced(run, |run| nodes.iter().any(|node| node.holds(doc, run))),
             Node::Nor(nodes) => !untraced(run, |run| nodes.iter().any(|node| node.holds(doc, run))),
             Node::Not(node) => !untraced(run, |run| node.holds(doc, run)),
             Node::Leaf(leaf) => leaf.holds(doc, run),
@@ -58,7 +42,7 @@ impl Node {
                 if run.error.is_some() {
                     return false;
                 }
-                match expr.is_true(&Scope::new(run.root, run.env)) {
+                match expr.expr.is_true(&Scope::new(run.root, run.env)) {
                     Ok(holds) => holds,
                     Err(error) => {
                         run.error = Some(error);

@@ -5,12 +5,12 @@ use bstr::BStr;
 
 use crate::expr::Expr;
 use crate::regex::Regex;
-use crate::value::{Doc, Number, ValueRef};
+use crate::value::{Doc, Number, Value, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
 use super::number::{NotInteger, exact_integer, truncated};
 use super::parse::{FieldOp, Operand, TopOp, TopOperand};
-use super::tree::{Node, Predicate};
+use super::tree::{ExprNode, Node, Predicate};
 
 pub(super) const OPS: &[FieldOp] = &[
     FieldOp::new("$mod", mod_),
@@ -43,7 +43,8 @@ fn always(operand: &TopOperand<'_>, value: bool) -> Result<Option<Node>> {
 fn expr(operand: &TopOperand<'_>) -> Result<Option<Node>> {
     operand.only_at_top()?;
     let expr = Expr::parse(operand.value, operand.parser.cx)?;
-    Ok(Some(Node::Expr(Box::new(expr))))
+    let source = Value::copy_of(operand.value);
+    Ok(Some(Node::Expr(Box::new(ExprNode { expr, source }))))
 }
 
 fn sample_rate(operand: &TopOperand<'_>) -> Result<Option<Node>> {

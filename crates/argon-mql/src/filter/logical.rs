@@ -10,9 +10,9 @@ use super::tree::{Node, Predicate};
 pub(super) const OPS: &[FieldOp] = &[FieldOp::new("$not", not)];
 
 pub(super) const TOP: &[TopOp] = &[
-    TopOp::new("$and", |operand| Ok(Some(Node::And(list(operand)?)))),
-    TopOp::new("$nor", |operand| Ok(Some(Node::Nor(list(operand)?)))),
-    TopOp::new("$or", |operand| Ok(Some(Node::Or(list(operand)?)))),
+    TopOp::new("$and", |operand| Ok(Some(Node::and(list(operand)?)))),
+    TopOp::new("$nor", |operand| Ok(Some(Node::nor(list(operand)?)))),
+    TopOp::new("$or", |operand| Ok(Some(Node::or(list(operand)?)))),
 ];
 
 fn list(operand: &TopOperand<'_>) -> Result<Vec<Node>> {
@@ -47,5 +47,5 @@ fn not(operand: &Operand<'_>) -> Result<Node> {
         ValueRef::Document(doc) => operators(operand.parser, operand.path, doc)?,
         _ => return Err(Error::bad_value("$not needs a regex or a document")),
     };
-    Ok(Node::Not(Box::new(inner)))
+    Ok(Node::not(inner))
 }

@@ -18,6 +18,8 @@ mod number;
 mod parse;
 mod reason;
 mod schema;
+mod show;
+mod simplify;
 mod tree;
 
 use bytes::Bytes;
@@ -30,7 +32,7 @@ pub use bitwise::{BitTest, Bits};
 pub use comparison::{Compare, CompareOp, In};
 pub use reason::failure;
 pub use schema::Schema;
-pub use tree::{Leaf, Node, Predicate, TypeSet};
+pub use tree::{ExprNode, Leaf, Node, Predicate, TypeSet};
 
 use eval::Run;
 use parse::Parser;
@@ -79,7 +81,12 @@ impl Filter {
 
     /// Whether every document passes because there is no condition.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.root, Node::And(nodes) if nodes.is_empty())
+        self.root.is_always()
+    }
+
+    /// The filter as explanations print it: its tree, not its text.
+    pub fn to_doc(&self) -> Bytes {
+        show::filter(&self.root)
     }
 
     /// Whether `doc` passes.

@@ -3,7 +3,7 @@
 use crate::expr::Expr;
 use crate::path::{LeafArray, Path};
 use crate::regex::Regex;
-use crate::value::{BsonType, ValueRef};
+use crate::value::{BsonType, Value, ValueRef};
 
 use super::bitwise::Bits;
 use super::comparison::{Compare, In};
@@ -23,13 +23,22 @@ pub enum Node {
     /// A condition on the values at a path.
     Leaf(Leaf),
     /// `$expr`.
-    Expr(Box<Expr>),
+    Expr(Box<ExprNode>),
     /// `$jsonSchema`.
     Schema(Box<Schema>),
     /// `$sampleRate`: true for this share of the documents.
     SampleRate(f64),
     /// `$alwaysTrue`, `$alwaysFalse`, and what can never hold (`$all: []`).
     Always(bool),
+}
+
+/// `$expr`: an expression that has to come out true.
+#[derive(Clone, Debug)]
+pub struct ExprNode {
+    /// The expression.
+    pub expr: Expr,
+    /// The expression as written.
+    pub source: Value,
 }
 
 /// A condition on the values at a path.
@@ -79,13 +88,13 @@ impl Predicate {
             Predicate::Compare(_)
             | Predicate::In(_)
             | Predicate::Regex(_)
+            | Predicate::Exists
             | Predicate::Type(_)
             | Predicate::Mod { .. }
             | Predicate::Bits(_) => LeafArray::Items,
-            Predicate::Exists
-            | Predicate::Size(_)
-            | Predicate::ElemMatchObject(_)
-            | Predicate::ElemMatchValue(_) => LeafArray::Whole,
+            Predicate::Size(_) | Predicate::ElemMatchObject(_) | Predicate::ElemMatchValue(_) => {
+                LeafArray::Whole
+            }
         }
     }
 }
@@ -124,6 +133,14 @@ impl TypeSet {
     #[inline]
     pub fn holds(self, value: &ValueRef<'_>) -> bool {
         self.contains(value.bson_type())
+    }
+
+    /// The types in it.
+    pub fn iter(self) -> impl Iterator<Item = BsonType> {
+        super::element::TYPES
+            .iter()
+            .map(|row| row.2)
+            .filter(move |&kind| self.contains(kind))
     }
 
     /// Whether no type is in it.

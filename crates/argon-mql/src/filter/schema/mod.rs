@@ -34,8 +34,10 @@ pub struct Schema {
     rules: Vec<Rule>,
     /// `title` and `description`, as reports of a failure repeat them.
     annotations: Bytes,
-    /// The schema as written, if it is one of whole documents that asks for another type.
-    impossible: Option<Bytes>,
+    /// The schema as written.
+    source: Bytes,
+    /// Whether it is one of whole documents that asks for another type.
+    impossible: bool,
 }
 
 /// What one keyword demands.
@@ -218,8 +220,14 @@ impl Schema {
         Ok(Schema {
             rules,
             annotations,
-            impossible: impossible.then(|| Bytes::copy_from_slice(doc.as_bytes())),
+            source: Bytes::copy_from_slice(doc.as_bytes()),
+            impossible,
         })
+    }
+
+    /// The schema as written.
+    pub fn source(&self) -> Doc<'_> {
+        Doc::new(&self.source)
     }
 
     /// Whether `value` satisfies it.

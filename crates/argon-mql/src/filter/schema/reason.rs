@@ -11,20 +11,19 @@ use super::{Check, Dependency, Rule, Schema};
 impl Schema {
     /// Appends `title` and `description`.
     pub(in crate::filter) fn append_annotations(&self, out: &mut DocBuf) {
-        if self.impossible.is_none() {
+        if !self.impossible {
             out.append_all(Doc::new(&self.annotations));
         }
     }
 
     /// Appends to the report on `$jsonSchema` what `doc` does not satisfy.
     pub(in crate::filter) fn append_root_failures(&self, doc: Doc<'_>, out: &mut DocBuf) {
-        match &self.impossible {
-            Some(source) => append_impossible(source, out),
-            None => {
-                self.append_annotations(out);
-                self.append_failures("schemaRulesNotSatisfied", ValueRef::Document(doc), out);
-            }
+        if self.impossible {
+            append_impossible(&self.source, out);
+            return;
         }
+        self.append_annotations(out);
+        self.append_failures("schemaRulesNotSatisfied", ValueRef::Document(doc), out);
     }
 
     /// Appends the array `key` of what `value` does not satisfy.
@@ -34,10 +33,10 @@ impl Schema {
         value: ValueRef<'_>,
         out: &mut DocBuf,
     ) {
-        if let Some(source) = &self.impossible {
+        if self.impossible {
             let details = out.open_document(key);
             out.append("operatorName", ValueRef::String("$jsonSchema".into()));
-            append_impossible(source, out);
+            append_impossible(&self.source, out);
             out.close(details);
             return;
         }
