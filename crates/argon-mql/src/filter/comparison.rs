@@ -163,8 +163,13 @@ pub struct In {
 }
 
 impl In {
+    /// Tests for one of `values`, strings compared by bytes, or a match of `regexes`.
+    pub fn new(values: Vec<Value>, regexes: Vec<Regex>) -> In {
+        In::with_collation(values, regexes, None)
+    }
+
     /// Tests for one of `values`, strings compared by `collation`, or a match of `regexes`.
-    pub fn new(
+    pub fn with_collation(
         mut values: Vec<Value>,
         regexes: Vec<Regex>,
         collation: Option<&Arc<Collation>>,
@@ -293,6 +298,6 @@ fn in_(operand: &Operand<'_>) -> Result<Node> {
         (0, 1) => return Ok(operand.leaf(Predicate::Regex(Box::new(regexes.remove(0))))),
         _ => {}
     }
-    let values = In::new(values, regexes, operand.parser.cx.collation.as_ref());
+    let values = In::with_collation(values, regexes, operand.parser.cx.collation.as_ref());
     Ok(operand.leaf(Predicate::In(values)))
 }

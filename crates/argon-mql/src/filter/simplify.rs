@@ -236,5 +236,5 @@ fn gather(leaves: &[Leaf]) -> In {
             _ => {}
         }
     }
-    In::new(values, regexes, collation)
+    In::with_collation(values, regexes, collation)
 }
