@@ -4,11 +4,13 @@
 //! updates and deletes.
 
 mod find;
+mod plan;
 mod records;
 mod write;
 
 pub use find::{Find, Reading, aggregate, count_all, find};
-pub use records::{Records, plan};
+pub use plan::{Hint, Plan, plan};
+pub use records::Records;
 pub use write::{
     Deleted, FindAndModify, Modified, Update, Updated, delete, find_and_modify, update,
 };

@@ -4,9 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::plan::{Direction, KeyRange, Plan};
 use argon_mql::filter::Filter;
-use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex};
-use argon_mql::sort::Order;
 use argon_mql::{Env, Result, Value};
 use bytes::Bytes;
 
@@ -18,8 +17,7 @@ const CHUNK: usize = 128;
 /// The documents of a collection that pass a filter, in the order of the plan.
 pub struct Records {
     collection: Arc<Collection>,
-    /// What documents have to pass; `None` if those that the plan leads to do.
-    filter: Option<Filter>,
+    filter: Filter,
     access: Access,
     ready: VecDeque<(RecordId, Bytes)>,
 }
@@ -52,32 +50,10 @@ struct IndexAccess {
     seen: Option<HashSet<RecordId>>,
 }
 
-/// Plans `filter` and `order` over the indexes of `collection`.
-///
-/// # Errors
-/// MongoDB's error for a hint that names no index.
-pub fn plan(
-    collection: &Collection,
-    filter: &Filter,
-    order: &Order,
-    hint: Option<&Hint>,
-) -> Result<Plan> {
-    let indexes: Vec<PlanIndex<'_>> = collection
-        .indexes()
-        .iter()
-        .map(|index| PlanIndex {
-            spec: &index.spec,
-            multikey: &index.multikey,
-        })
-        .collect();
-    argon_mql::plan::plan(filter, order, hint, &indexes)
-}
-
 impl Records {
-    /// Runs `plan`, which was made for `filter`, over `collection`.
+    /// Runs `plan` over `collection`; every document is checked against `filter`.
     pub fn new(collection: Arc<Collection>, filter: Filter, plan: &Plan) -> Records {
         let access = match plan {
-            Plan::Empty => Access::Done,
             Plan::IdLookup { ids } => Access::Ids(ids.clone().into_iter()),
             Plan::CollScan { direction } => Access::Natural {
                 from: None,
@@ -118,7 +94,7 @@ impl Records {
         };
         Records {
             collection,
-            filter: (!plan.is_exact() && !filter.is_empty()).then_some(filter),
+            filter,
             access,
             ready: VecDeque::new(),
         }
@@ -151,7 +127,7 @@ impl Records {
                 };
                 if let Some(record) = self.collection.find_id(id.as_ref())
                     && let Some(document) = self.collection.document(record)
-                    && passes(self.filter.as_ref(), document, env)?
+                    && self.filter.matches(document, env)?
                 {
                     self.ready.push_back((record, document.clone()));
                 }
@@ -161,7 +137,7 @@ impl Records {
                 let mut last = None;
                 let mut look = |record: RecordId, document: &Bytes| -> Result<()> {
                     last = Some(record);
-                    if passes(self.filter.as_ref(), document, env)? {
+                    if self.filter.matches(document, env)? {
                         self.ready.push_back((record, document.clone()));
                     }
                     Ok(())
@@ -183,7 +159,7 @@ impl Records {
             Access::Index(access) => {
                 (env.check_interrupt)()?;
                 let more = access.step(&self.collection, |record, document| {
-                    if passes(self.filter.as_ref(), document, env)? {
+                    if self.filter.matches(document, env)? {
                         self.ready.push_back((record, document.clone()));
                     }
                     Ok(())
@@ -208,13 +184,6 @@ impl Records {
             }
         }
         Ok(())
-    }
-}
-
-fn passes(filter: Option<&Filter>, document: &Bytes, env: &Env<'_>) -> Result<bool> {
-    match filter {
-        Some(filter) => filter.matches(document, env),
-        None => Ok(true),
     }
 }
 

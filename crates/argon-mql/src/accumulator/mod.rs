@@ -26,7 +26,8 @@ use crate::expr::{Expr, Operand, Scope};
 use crate::value::{Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
-use sum::Sum;
+pub(crate) use std_dev::StdDev;
+pub(crate) use sum::Sum;
 
 /// Most bytes that one accumulator may gather in one group before `$push` and `$addToSet` give up.
 ///

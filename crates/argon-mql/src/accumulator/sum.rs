@@ -75,7 +75,7 @@ impl Sum {
                 let decimal = Decimal::from_bytes(bytes);
                 match &mut self.decimal {
                     Some(sum) => **sum = sum.add(decimal),
-                    None => self.decimal = Some(Box::new(decimal)),
+                    None => self.decimal = Some(Box::new(Decimal::ZERO.add(decimal))),
                 }
             }
             _ => return false,

@@ -3,8 +3,8 @@
 use super::Operand;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
-use super::shim::{StdDev, Sum};
 use crate::Result;
+use crate::accumulator::{StdDev, Sum};
 use crate::value::{Number, Value, ValueRef, compare_with};
 
 pub(super) const OPS: &[Op] = &[

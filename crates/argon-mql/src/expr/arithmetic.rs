@@ -6,7 +6,7 @@ mod round;
 use super::Operand;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
-use super::shim::Sum;
+use crate::accumulator::Sum;
 use crate::value::{Decimal, Number, Value, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
@@ -84,11 +84,11 @@ fn add(call: &Call<'_>) -> Result<Value> {
     total.value()
 }
 
-/// The running total of `$add`, at most one part of which is a date.
+/// The running total of `$add`.
 #[derive(Default)]
 struct Total {
     sum: Sum,
-    has_date: bool,
+    date: Option<i64>,
 }
 
 impl Total {
@@ -96,14 +96,13 @@ impl Total {
     fn take(&mut self, value: ValueRef<'_>) -> Result<bool> {
         match value {
             ValueRef::DateTime(millis) => {
-                if self.has_date {
+                if self.date.is_some() {
                     return Err(Error::location(
                         16612,
                         "only one date allowed in an $add expression",
                     ));
                 }
-                self.has_date = true;
-                self.sum.add_value(ValueRef::Int64(millis));
+                self.date = Some(millis);
             }
             value if value.is_nullish() => return Ok(false),
             value => {
@@ -123,19 +122,40 @@ impl Total {
 
     fn value(&self) -> Result<Value> {
         let sum = self.sum.value();
-        if !self.has_date {
+        let Some(date) = self.date else {
             return Ok(sum);
-        }
-        let millis = match Number::from_value(sum.as_ref()) {
-            // A double loses its fraction, a decimal is rounded.
-            Some(Number::Decimal(sum)) => sum.quantize(0, dec::Rounding::HalfEven).to_i64(),
-            Some(sum) => sum.to_i64_truncated(),
-            None => None,
+        };
+        let millis = match sum {
+            Value::Decimal128(bytes) => {
+                let sum = Decimal::from_bytes(bytes).add(Decimal::from_i64(date));
+                Some(to_long_rounded(sum))
+            }
+            Value::Double(sum) => add_rounded(date, sum),
+            Value::Int32(sum) => date.checked_add(sum.into()),
+            Value::Int64(sum) => date.checked_add(sum),
+            _ => None,
         };
         millis
             .map(Value::DateTime)
             .ok_or_else(|| Error::new(ErrorCode::Overflow, "date overflow in $add"))
     }
+}
+
+/// The long nearest to `whole + double`; halves go towards zero.
+fn add_rounded(whole: i64, double: f64) -> Option<i64> {
+    let floor = Number::Double(double.floor()).to_i64()?;
+    let fraction = double - double.floor();
+    let base = i128::from(whole) + i128::from(floor);
+    let up = fraction > 0.5 || (fraction == 0.5 && base < 0);
+    i64::try_from(base + i128::from(up)).ok()
+}
+
+/// A decimal rounded to a long; the smallest long stands for what is out of range.
+fn to_long_rounded(value: Decimal) -> i64 {
+    value
+        .quantize(0, dec::Rounding::HalfEven)
+        .to_i64()
+        .unwrap_or(i64::MIN)
 }
 
 fn subtract(call: &Call<'_>) -> Result<Value> {
@@ -151,7 +171,9 @@ fn subtract(call: &Call<'_>) -> Result<Value> {
         (ValueRef::DateTime(a), ValueRef::DateTime(b), _) => Ok(Value::Int64(a.wrapping_sub(b))),
         (ValueRef::DateTime(a), _, Some(b)) => {
             let millis = to_long(b)?;
-            a.checked_sub(millis).map(Value::DateTime).ok_or_else(|| {
+            let negated = millis.checked_neg();
+            let difference = negated.and_then(|millis| a.checked_add(millis));
+            difference.map(Value::DateTime).ok_or_else(|| {
                 Error::new(
                     ErrorCode::DurationOverflow,
                     format!("Overflow while subtracting {millis}ms from {a}ms"),
@@ -166,16 +188,15 @@ fn subtract(call: &Call<'_>) -> Result<Value> {
     }
 }
 
-/// The number as a long: a double loses its fraction, a decimal is rounded.
+/// The number as a long: a double loses its fraction, a decimal is rounded, see [`to_long_rounded`].
 ///
 /// # Errors
-/// 31109 if it is out of range.
+/// 31109 if a double is out of range.
 pub(super) fn to_long(number: Number) -> Result<i64> {
-    let long = match number {
-        Number::Decimal(value) => value.quantize(0, dec::Rounding::HalfEven).to_i64(),
-        number => number.to_i64_truncated(),
-    };
-    long.ok_or_else(|| {
+    if let Number::Decimal(value) = number {
+        return Ok(to_long_rounded(value));
+    }
+    number.to_i64_truncated().ok_or_else(|| {
         Error::location(
             31109,
             format!(

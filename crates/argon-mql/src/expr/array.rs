@@ -144,8 +144,11 @@ fn index_of_array(call: &Call<'_>) -> Result<Value> {
         return Ok(Value::Null);
     }
     let Some(items) = array.as_array() else {
+        // mongod has a code of its own for a search in a constant.
+        let constants = call.args.iter().filter(|arg| arg.is_constant()).count();
+        let in_constant = constants < call.len() && call.args[0].is_constant();
         return Err(Error::location(
-            40090,
+            if in_constant { 50809 } else { 40090 },
             format!(
                 "$indexOfArray requires an array as a first argument, found: {}",
                 array.as_ref().type_name()

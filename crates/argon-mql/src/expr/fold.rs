@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Expr;
-use super::node::Node;
+use super::node::{Node, Operator};
 use super::ops::{Fold, Function};
-use super::scope::Scope;
+use super::scope::{Operand, Scope};
 use crate::collation::Collation;
-use crate::value::Doc;
+use crate::value::{Doc, Value};
 use crate::{Env, Result};
 
 impl Expr {
@@ -82,11 +82,20 @@ impl Expr {
     }
 
     /// Evaluates an expression that reads neither document nor surroundings.
-    pub(super) fn eval_constant(&self) -> Result<crate::Value> {
-        let empty = Bytes::from_static(Doc::EMPTY.as_bytes());
-        let env = Env::fixed();
-        self.eval(&Scope::new(&empty, &env))
+    fn eval_constant(&self) -> Result<Value> {
+        in_empty_scope(|scope| self.eval(scope))
     }
+}
+
+/// Evaluates an operator all parts of which are constant.
+pub(super) fn eval_constant(operator: &dyn Operator) -> Result<Value> {
+    in_empty_scope(|scope| operator.eval(scope).map(Operand::into_value))
+}
+
+fn in_empty_scope(eval: impl for<'s> FnOnce(&Scope<'s>) -> Result<Value>) -> Result<Value> {
+    let empty = Bytes::from_static(Doc::EMPTY.as_bytes());
+    let env = Env::fixed();
+    eval(&Scope::new(&empty, &env))
 }
 
 fn fold_all(items: &mut Arc<[Expr]>) -> Result<()> {

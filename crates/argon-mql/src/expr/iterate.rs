@@ -6,7 +6,7 @@ use super::Expr;
 use super::node::Operator;
 use super::ops::Op;
 use super::parse::Parser;
-use super::scope::{Operand, Scope, truthy};
+use super::scope::{Operand, Scope};
 use super::string::check_length;
 use crate::value::{Doc, DocBuf, Number, Value, ValueRef};
 use crate::{Error, Result};
@@ -197,6 +197,9 @@ impl Operator for Filter {
         let Some(items) = input("$filter", &array, 28651)? else {
             return Ok(Operand::NULL);
         };
+        if items.is_empty() {
+            return Ok(Value::Array(DocBuf::new().finish()).into());
+        }
         let limit = self.limit(scope)?;
         let mut out = DocBuf::new();
         let mut count = 0;

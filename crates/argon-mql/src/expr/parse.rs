@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Expr;
 use super::node::Node;
-use super::ops::{self, Op};
+use super::ops::{self, Function, Op};
 use super::path::{Path, check_field_name, check_variable_name};
 use crate::value::{DEPTH_MAX, Doc, Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
@@ -122,13 +122,9 @@ impl<'a> Parser<'a> {
 
     fn call(&self, name: &[u8], operand: ValueRef<'_>) -> Result<Expr> {
         match ops::find(name)? {
-            Op::Function(function) => Ok(Expr {
-                node: Node::Call {
-                    op: function,
-                    args: function.parse_args(operand, self)?,
-                    collation: self.cx.collation.clone(),
-                },
-            }),
+            Op::Function(function) => {
+                Ok(self.call_of(function, function.parse_args(operand, self)?))
+            }
             Op::Parsed { parse, .. } => parse(operand, self),
         }
     }
@@ -143,6 +139,22 @@ impl<'a> Parser<'a> {
 
     fn all(&self, array: Doc<'_>) -> Result<Arc<[Expr]>> {
         array.values().map(|item| self.parse(item)).collect()
+    }
+
+    /// A call of `function` with `operand` as its only argument, even if that is an array.
+    pub(super) fn unary(&self, function: &'static Function, operand: ValueRef<'_>) -> Result<Expr> {
+        Ok(self.call_of(function, Arc::new([self.parse(operand)?])))
+    }
+
+    /// A call of `function` with parsed arguments.
+    pub(super) fn call_of(&self, function: &'static Function, args: Arc<[Expr]>) -> Expr {
+        Expr {
+            node: Node::Call {
+                op: function,
+                args,
+                collation: self.cx.collation.clone(),
+            },
+        }
     }
 
     /// The name of a variable that an operator defines.

@@ -47,6 +47,12 @@ impl Path {
     pub(super) fn parse(text: &[u8], parser: &Parser<'_>) -> Result<Path> {
         let text = str_of(text)?;
         let (base, path) = match text.strip_prefix("$$") {
+            None if text == "$" => {
+                return Err(Error::location(
+                    16872,
+                    "'$' by itself is not a valid FieldPath",
+                ));
+            }
             None => (parser.current(), text.strip_prefix('$')),
             Some(rest) => {
                 let (name, path) = match rest.split_once('.') {

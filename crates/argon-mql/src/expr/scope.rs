@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::Env;
-use crate::value::{Doc, Value, ValueRef};
+use crate::value::{Decimal, Doc, Value, ValueRef};
 
 /// What an expression sees while it is evaluated.
 ///
@@ -165,20 +165,7 @@ pub fn truthy(value: ValueRef<'_>) -> bool {
         ValueRef::Int32(value) => value != 0,
         ValueRef::Int64(value) => value != 0,
         ValueRef::Double(value) => value != 0.0,
-        ValueRef::Decimal128(bytes) => !decimal_is_zero(bytes),
+        ValueRef::Decimal128(bytes) => !Decimal::from_bytes(bytes).is_zero(),
         _ => true,
-    }
-}
-
-/// Whether a decimal is zero with any sign and exponent.
-fn decimal_is_zero(bytes: [u8; 16]) -> bool {
-    let bits = u128::from_le_bytes(bytes);
-    // Specification "Decimal128": combination bits 11 mean a large coefficient (read as zero) or, with 1111, infinity or NaN.
-    match bits >> 121 & 0b11 {
-        0b11 => bits >> 123 & 0b1111 != 0b1111,
-        _ => {
-            let coefficient = bits & ((1 << 113) - 1);
-            coefficient == 0 || coefficient >= 10u128.pow(34)
-        }
     }
 }

@@ -131,15 +131,19 @@ fn set_difference(call: &Call<'_>) -> Result<Value> {
 }
 
 fn set_equals(call: &Call<'_>) -> Result<Value> {
+    // Constants are checked ahead of the documents, with a code of their own.
+    for (index, arg) in call
+        .args
+        .iter()
+        .enumerate()
+        .filter(|(_, arg)| arg.is_constant())
+    {
+        set_operand(&arg.operand(&call.scope)?, index, 5_887_502)?;
+    }
     let mut all = Vec::with_capacity(call.len());
     for index in 0..call.len() {
         let arg = call.arg(index)?;
-        array_of(&arg, 5_887_502, |found| {
-            format!(
-                "All operands of $setEquals must be arrays. {}-th argument is of type: {found}",
-                index + 1
-            )
-        })?;
+        set_operand(&arg, index, 17044)?;
         all.push(arg);
     }
     let mut sets = all
@@ -152,6 +156,15 @@ fn set_equals(call: &Call<'_>) -> Result<Value> {
     Ok(Value::Bool(sets.all(|set| set == first)))
 }
 
+fn set_operand<'v>(arg: &'v Operand<'_>, index: usize, code: i32) -> Result<Doc<'v>> {
+    array_of(arg, code, |found| {
+        format!(
+            "All operands of $setEquals must be arrays. {}-th argument is of type: {found}",
+            index + 1
+        )
+    })
+}
+
 fn set_intersection(call: &Call<'_>) -> Result<Value> {
     let mut result: Option<Vec<Value>> = None;
     for index in 0..call.len() {
@@ -161,15 +174,29 @@ fn set_intersection(call: &Call<'_>) -> Result<Value> {
         }
         let array = all_of(call, &arg, 17047)?;
         let set = set_of(array, call.collation);
-        match &mut result {
-            None => result = Some(set.iter().map(|item| arg.part(item.value)).collect()),
-            Some(result) => result.retain(|value| {
-                set.contains(&Item {
+        let collation = call.collation;
+        result = Some(match result {
+            None => set.iter().map(|item| arg.part(item.value)).collect(),
+            // Of equal values, that of the smaller set stays.
+            Some(result) if set.len() < result.len() => {
+                let kept = result.iter().map(|value| Item {
                     value: value.as_ref(),
-                    collation: call.collation,
-                })
-            }),
-        }
+                    collation,
+                });
+                let kept: BTreeSet<_> = kept.collect();
+                let common = set.iter().filter(|item| kept.contains(item));
+                common.map(|item| arg.part(item.value)).collect()
+            }
+            Some(mut result) => {
+                result.retain(|value| {
+                    set.contains(&Item {
+                        value: value.as_ref(),
+                        collation,
+                    })
+                });
+                result
+            }
+        });
     }
     let values = result.unwrap_or_default();
     Ok(Value::Array(DocBuf::array(
@@ -179,8 +206,16 @@ fn set_intersection(call: &Call<'_>) -> Result<Value> {
 
 fn set_is_subset(call: &Call<'_>) -> Result<Value> {
     let (a, b) = (call.arg(0)?, call.arg(1)?);
-    let left = both(call, &a, 17046, "First")?;
-    let right = both(call, &b, 17042, "Second")?;
+    // mongod has codes of its own for a subset of a constant.
+    let constant = call.args.get(1).is_some_and(|arg| arg.is_constant())
+        && call.args.first().is_some_and(|arg| !arg.is_constant());
+    let (left, right) = if constant {
+        let right = both(call, &b, 17311, "Second")?;
+        (both(call, &a, 17310, "First")?, right)
+    } else {
+        let left = both(call, &a, 17046, "First")?;
+        (left, both(call, &b, 17042, "Second")?)
+    };
     let right = set_of(right, call.collation);
     Ok(Value::Bool(
         items(left, call.collation).all(|item| right.contains(&item)),

@@ -87,7 +87,7 @@ pub(super) fn check_length(bytes: usize) -> Result<()> {
 }
 
 /// Number of code points: bytes that are no UTF-8 continuation.
-fn count_code_points(text: &[u8]) -> usize {
+pub(super) fn count_code_points(text: &[u8]) -> usize {
     text.iter().filter(|&&byte| !is_continuation(byte)).count()
 }
 
@@ -230,7 +230,7 @@ fn replace(call: &Call<'_>, times: usize) -> Result<Value> {
         return Ok(Value::Null);
     };
     if find.is_empty() {
-        // Before each character, but not after the last.
+        // Before each byte, and behind the last if there is no limit.
         let mut out = Vec::new();
         for (index, &byte) in text.iter().enumerate() {
             if index < times {
@@ -239,7 +239,7 @@ fn replace(call: &Call<'_>, times: usize) -> Result<Value> {
             out.push(byte);
             check_length(out.len())?;
         }
-        if text.is_empty() {
+        if text.len() < times {
             out.extend_from_slice(replacement);
         }
         return Ok(Value::String(out.into()));

@@ -34,6 +34,29 @@ pub(super) fn coerce_to_string(value: ValueRef<'_>) -> Result<Cow<'_, [u8]>> {
     })
 }
 
+/// What `$toString` prints, or `None` for a type that it cannot convert. `value` is no string.
+///
+/// # Errors
+/// 18537 for a date beyond the year 9999.
+pub(super) fn to_text(value: ValueRef<'_>) -> Result<Option<String>> {
+    Ok(Some(match value {
+        ValueRef::Double(number) if number.is_infinite() => {
+            let sign = if number > 0.0 { "" } else { "-" };
+            format!("{sign}Infinity")
+        }
+        ValueRef::Double(number) => format_general(number, 6),
+        ValueRef::Int32(_) | ValueRef::Int64(_) | ValueRef::Decimal128(_) => {
+            Number::from_value(value)
+                .map(format_number)
+                .unwrap_or_default()
+        }
+        ValueRef::Bool(value) => value.to_string(),
+        ValueRef::ObjectId(id) => id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ValueRef::DateTime(millis) => super::date::format_iso(millis)?,
+        _ => return Ok(None),
+    }))
+}
+
 /// A number as error texts print it.
 pub(super) fn format_number(number: Number) -> String {
     match number {
@@ -94,7 +117,7 @@ fn format_timestamp(stamp: u64) -> String {
     let time = super::date::Civil::from_millis(seconds * 1000);
     let _ = write!(
         text,
-        "{} {:2} {:02}:{:02}:{:02}:{increment:x}",
+        "{} {:2} {:02}:{:02}:{:02}:{increment}",
         super::date::MONTHS[usize::from(time.month.clamp(1, 12)) - 1],
         time.day,
         time.hour,

@@ -16,18 +16,18 @@ pub(super) const OPS: &[Op] = &[
         bounded(call, UNIT, f64::acos, precise::acos)
     }),
     Op::function("$acosh", 1..=1, |call| {
-        bounded(call, FROM_ONE, f64::acosh, precise::acosh)
+        bounded(call, FROM_ONE, libm::acosh, precise::acosh)
     }),
     Op::function("$asin", 1..=1, |call| {
         bounded(call, UNIT, f64::asin, precise::asin)
     }),
     Op::function("$asinh", 1..=1, |call| {
-        apply(call, f64::asinh, precise::asinh)
+        apply(call, libm::asinh, precise::asinh)
     }),
     Op::function("$atan", 1..=1, |call| apply(call, f64::atan, precise::atan)),
     Op::function("$atan2", 2..=2, atan2),
     Op::function("$atanh", 1..=1, |call| {
-        bounded(call, UNIT, f64::atanh, precise::atanh)
+        bounded(call, UNIT, libm::atanh, precise::atanh)
     }),
     Op::function("$cos", 1..=1, |call| {
         bounded(call, FINITE, f64::cos, precise::cos)

@@ -9,7 +9,11 @@ use crate::{Error, Result};
 pub(super) fn exp(call: &Call<'_>) -> Result<Value> {
     Ok(match number_or_null(call, &call.arg(0)?)? {
         None => Value::Null,
-        Some(Number::Decimal(value)) if value.is_zero() => decimal(Decimal::from_i64(1)),
+        Some(Number::Decimal(value)) if value.is_infinite() => {
+            let zero = value.is_negative();
+            decimal(if zero { Decimal::ZERO } else { value })
+        }
+        Some(Number::Decimal(value)) if precise::is_tiny(value) => decimal(Decimal::from_i64(1)),
         Some(Number::Decimal(value)) => decimal(precise::pad(value.exp())),
         Some(number) => Value::Double(number.to_f64().exp()),
     })
@@ -30,6 +34,7 @@ fn positive(call: &Call<'_>, code: i32) -> Result<Option<Number>> {
 pub(super) fn ln(call: &Call<'_>) -> Result<Value> {
     Ok(match positive(call, 28766)? {
         None => Value::Null,
+        Some(number) if number.is_nan() => Value::Double(f64::NAN),
         Some(Number::Decimal(value)) => decimal(value.ln()),
         Some(number) => Value::Double(number.to_f64().ln()),
     })
@@ -38,6 +43,7 @@ pub(super) fn ln(call: &Call<'_>) -> Result<Value> {
 pub(super) fn log10(call: &Call<'_>) -> Result<Value> {
     Ok(match positive(call, 28761)? {
         None => Value::Null,
+        Some(number) if number.is_nan() => Value::Double(f64::NAN),
         Some(Number::Decimal(value)) => decimal(value.log10()),
         Some(number) => Value::Double(number.to_f64().log10()),
     })
@@ -103,6 +109,10 @@ pub(super) fn log(call: &Call<'_>) -> Result<Value> {
             28759,
             "$log's base must be a positive number not equal to 1",
         ));
+    }
+    // mongod 6.0.5 loses the type of a NaN.
+    if argument.is_nan() || base.is_nan() {
+        return Ok(Value::Double(f64::NAN));
     }
     Ok(match (argument, base) {
         (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {

@@ -24,18 +24,16 @@ fn to_whole(call: &Call<'_>, double: fn(f64) -> f64, rounding: Rounding) -> Resu
     };
     Ok(match number {
         Number::Double(value) => Value::Double(double(value)),
-        Number::Decimal(value) => decimal(quantize(value, 0, rounding)),
+        // An infinity is no whole number: NaN.
+        Number::Decimal(value) => decimal(value.quantize(0, rounding)),
         whole => whole.to_value(),
     })
 }
 
-/// `value` rounded to a multiple of 10^`exponent`; what is not finite stays as it is.
+/// `value` rounded to a multiple of 10^`exponent`; what is not finite, or would need too many digits, stays as it is.
 fn quantize(value: Decimal, exponent: i32, rounding: Rounding) -> Decimal {
-    if value.is_finite() {
-        value.quantize(exponent, rounding)
-    } else {
-        value
-    }
+    let rounded = value.quantize(exponent, rounding);
+    if rounded.is_nan() { value } else { rounded }
 }
 
 pub(super) fn round(call: &Call<'_>) -> Result<Value> {
@@ -69,7 +67,7 @@ fn to_place(call: &Call<'_>, double: fn(f64) -> f64, rounding: Rounding) -> Resu
         Number::Decimal(value) => decimal(quantize(value, exponent, rounding)),
         Number::Double(value) if place == 0 || !value.is_finite() => Value::Double(double(value)),
         Number::Double(value) => {
-            let rounded = quantize(Decimal::from_f64_exact(value), exponent, rounding);
+            let rounded = Decimal::from_f64_exact(value).quantize(exponent, rounding);
             if rounded.is_nan() {
                 // More digits than a decimal has: nothing to round away.
                 Value::Double(value)

@@ -48,16 +48,6 @@ impl Civil {
         }
     }
 
-    /// Milliseconds since the epoch; saturates.
-    pub(super) fn to_millis(self) -> i64 {
-        days_to(self.year, self.month, self.day)
-            .saturating_mul(DAY)
-            .saturating_add(i64::from(self.hour) * HOUR)
-            .saturating_add(i64::from(self.minute) * MINUTE)
-            .saturating_add(i64::from(self.second) * SECOND)
-            .saturating_add(i64::from(self.millisecond))
-    }
-
     /// Days since the epoch.
     pub(super) fn days(self) -> i64 {
         days_to(self.year, self.month, self.day)

@@ -9,6 +9,8 @@ use crate::value::decimal::{DIGITS_MAX, EXPONENT_MIN};
 const UNITS: usize = 30;
 /// Digits of intermediate results.
 const PRECISION: usize = 80;
+/// Exponents of intermediate results: those of decimal128, and room for squares.
+const EXPONENT_LIMIT: isize = 99_999;
 /// Terms after which a series has converged to [`PRECISION`] digits for arguments up to one.
 const TERMS_MAX: i32 = 200;
 const PI: &str = "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534";
@@ -23,8 +25,10 @@ struct Calculator(Context<Number>);
 impl Calculator {
     fn new() -> Calculator {
         let mut context = Context::<Number>::default();
-        let fits = context.set_precision(PRECISION).is_ok();
-        debug_assert!(fits, "the precision is within the number's digits");
+        let fits = context.set_precision(PRECISION).is_ok()
+            & context.set_max_exponent(EXPONENT_LIMIT).is_ok()
+            & context.set_min_exponent(-EXPONENT_LIMIT).is_ok();
+        debug_assert!(fits, "the limits are within the crate's");
         Calculator(context)
     }
 
@@ -231,9 +235,16 @@ pub(in crate::expr) fn pad(number: Decimal) -> Decimal {
 
 /// Whether the exact function would give the argument back in 34 digits: zero, and what is tiny.
 fn is_own_value(value: Decimal) -> bool {
-    const TINY: &str = "1E-20";
-    let tiny = Decimal::parse(TINY.as_bytes()).unwrap_or(Decimal::ZERO);
-    value.is_zero() || value.abs().compare(tiny).is_lt()
+    value.is_zero() || below(value, "1E-20")
+}
+
+/// Whether e to the power of the number is one in 34 digits.
+pub(in crate::expr) fn is_tiny(value: Decimal) -> bool {
+    value.is_zero() || below(value, "1E-34")
+}
+
+fn below(value: Decimal, bound: &str) -> bool {
+    value.abs().compare(constant(bound)).is_lt()
 }
 
 fn own_value(value: Decimal) -> Decimal {
@@ -300,13 +311,25 @@ pub(super) fn atan(value: Decimal) -> Decimal {
 }
 
 fn right_angle(negative: bool) -> Decimal {
-    let half = Decimal::parse(if negative { b"-1" } else { b"1" }).unwrap_or(Decimal::NAN);
-    finite(half, Calculator::asin)
+    let one = Decimal::from_i64(if negative { -1 } else { 1 });
+    finite(one, Calculator::asin)
 }
 
 pub(super) fn atan2(y: Decimal, x: Decimal) -> Decimal {
-    if y.is_nan() || x.is_nan() || !y.is_finite() || !x.is_finite() {
-        return Decimal::from_f64(y.to_f64().atan2(x.to_f64()));
+    if y.is_nan() || x.is_nan() {
+        return Decimal::NAN;
+    }
+    if !y.is_finite() || !x.is_finite() {
+        // The same angle with ones for infinities, and zeros for what is nothing beside them.
+        let collapse = |value: Decimal| {
+            let one = Decimal::from_i64(if value.is_negative() { -1 } else { 1 });
+            if value.is_infinite() {
+                one
+            } else {
+                one.multiply(Decimal::ZERO)
+            }
+        };
+        return atan2(collapse(y), collapse(x));
     }
     if x.is_zero() && !y.is_zero() {
         return right_angle(y.is_negative());
@@ -350,7 +373,7 @@ pub(super) fn tanh(value: Decimal) -> Decimal {
         return own_value(value);
     }
     // Beyond this, the difference from one is below the last digit.
-    const ONE_FROM: i64 = 100;
+    const ONE_FROM: i64 = 40;
     if value.abs().compare(Decimal::from_i64(ONE_FROM)).is_ge() {
         return Decimal::from_i64(if value.is_negative() { -1 } else { 1 });
     }
