@@ -110,28 +110,33 @@ async fn is_whole_or_placed(
     }
 }
 
-/// A log as a crash leaves it, and how far it was acknowledged: `(acknowledged, submitted)`.
-async fn crashed(directory: &Path) -> (BranchMeta, u64, u64) {
+/// A log as a crash leaves it, with records of `bytes` bytes, and how far it was acknowledged:
+/// `(acknowledged, submitted)`.
+async fn crashed(directory: &Path, bytes: usize, segment_bytes: u64) -> (BranchMeta, u64, u64) {
     let faults = DiskFaults::default();
     let options = OpenOptions {
         faults: faults.clone(),
+        segment_bytes,
         ..OpenOptions::default()
     };
     let live = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(live.path(), &options).unwrap();
     let main = start(&store).await;
     for lsn in 1..=3 {
-        store.append(&record(main.id, Lsn(lsn), 40)).await.unwrap();
+        store
+            .append(&record(main.id, Lsn(lsn), bytes))
+            .await
+            .unwrap();
     }
     // The fourth waits in its sync; then the others go together, and wait in theirs.
     faults.hold();
     let syncs = faults.syncs();
-    let mut tickets = vec![store.submit(&record(main.id, Lsn(4), 40)).unwrap()];
+    let mut tickets = vec![store.submit(&record(main.id, Lsn(4), bytes)).unwrap()];
     while faults.syncs() == syncs {
         tokio::task::yield_now().await;
     }
     for lsn in 5..=9 {
-        tickets.push(store.submit(&record(main.id, Lsn(lsn), 40)).unwrap());
+        tickets.push(store.submit(&record(main.id, Lsn(lsn), bytes)).unwrap());
     }
     faults.release();
     faults.hold();
@@ -148,20 +153,26 @@ async fn crashed(directory: &Path) -> (BranchMeta, u64, u64) {
     (main, 4, 9)
 }
 
-async fn recovers_a_prefix(directory: &Path, main: &BranchMeta, at_least: u64, what: &str) -> u64 {
+async fn recovers_a_prefix(
+    directory: &Path,
+    main: &BranchMeta,
+    bytes: usize,
+    at_least: u64,
+    what: &str,
+) -> u64 {
     let store = match EmbeddedStore::open(directory, &OpenOptions::default()) {
         Ok(store) => store,
         Err(error) => panic!("{what}: {error}"),
     };
     let head = store.head(main.id).await.unwrap().0;
     assert!(head >= at_least, "{what}: {head} of {at_least}");
-    super::check(&store, main, 40, head).await;
+    super::check(&store, main, bytes, head).await;
     store
-        .append(&record(main.id, Lsn(head + 1), 40))
+        .append(&record(main.id, Lsn(head + 1), bytes))
         .await
         .unwrap();
     drop(store);
-    super::check(&open(directory), main, 40, head + 1).await;
+    super::check(&open(directory), main, bytes, head + 1).await;
     head
 }
 
@@ -169,7 +180,7 @@ async fn recovers_a_prefix(directory: &Path, main: &BranchMeta, at_least: u64, w
 #[tokio::test]
 async fn a_torn_group_is_cut_off_and_nothing_before_it() {
     let base = tempfile::tempdir().unwrap();
-    let (main, acknowledged, submitted) = crashed(base.path()).await;
+    let (main, acknowledged, submitted) = crashed(base.path(), 40, 1 << 20).await;
     let bytes = fs::read(base.path().join(SEGMENT)).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     // Five records of the last group, of which each takes the same.
@@ -185,7 +196,7 @@ async fn a_torn_group_is_cut_off_and_nothing_before_it() {
             torn[at..end].fill(0);
             fs::write(copy.path().join(SEGMENT), torn).unwrap();
             let what = format!("zeros from {at} to {end}");
-            let head = recovers_a_prefix(copy.path(), &main, acknowledged, &what).await;
+            let head = recovers_a_prefix(copy.path(), &main, 40, acknowledged, &what).await;
             if head == submitted {
                 whole += 1
             } else {
@@ -214,7 +225,7 @@ fn group_start(bytes: &[u8]) -> usize {
 #[tokio::test]
 async fn a_log_cut_anywhere_opens_with_a_prefix() {
     let base = tempfile::tempdir().unwrap();
-    let (main, acknowledged, _) = crashed(base.path()).await;
+    let (main, acknowledged, _) = crashed(base.path(), 40, 1 << 20).await;
     let bytes = fs::read(base.path().join(SEGMENT)).unwrap();
     let start = group_start(&bytes);
     for length in (start..bytes.len()).step_by(11) {
@@ -222,7 +233,7 @@ async fn a_log_cut_anywhere_opens_with_a_prefix() {
         copy_log(base.path(), copy.path());
         fs::write(copy.path().join(SEGMENT), &bytes[..length]).unwrap();
         let what = format!("cut at {length}");
-        recovers_a_prefix(copy.path(), &main, acknowledged, &what).await;
+        recovers_a_prefix(copy.path(), &main, 40, acknowledged, &what).await;
     }
     // Before its first group was whole, a store is as good as new.
     for length in (0..300).step_by(5) {
@@ -231,5 +242,39 @@ async fn a_log_cut_anywhere_opens_with_a_prefix() {
         fs::write(copy.path().join(SEGMENT), &bytes[..length]).unwrap();
         let store = open(copy.path());
         assert!(store.projects().await.unwrap().len() <= 1);
+    }
+}
+
+/// The same where the last group is the first of a segment, whose header and catalogue go with it.
+#[tokio::test]
+async fn a_torn_beginning_of_a_segment_is_as_if_it_had_not_begun() {
+    let base = tempfile::tempdir().unwrap();
+    let (main, acknowledged, _) = crashed(base.path(), 3000, 1).await;
+    let newest = |directory: &Path| {
+        let files = fs::read_dir(directory.join("log"))
+            .unwrap()
+            .map(|file| file.unwrap().path());
+        files
+            .filter(|path| path.extension().is_some_and(|e| e == "seg"))
+            .max()
+            .unwrap()
+    };
+    let bytes = fs::read(newest(base.path())).unwrap();
+    assert_eq!(
+        group_start(&bytes),
+        40,
+        "the group is not the segment's first"
+    );
+    for at in (0..bytes.len()).step_by(397) {
+        for length in [8, 512, 4096, usize::MAX] {
+            let copy = tempfile::tempdir().unwrap();
+            copy_log(base.path(), copy.path());
+            let mut torn = bytes.clone();
+            let end = at.saturating_add(length).min(bytes.len());
+            torn[at..end].fill(0);
+            fs::write(newest(copy.path()), torn).unwrap();
+            let what = format!("zeros from {at} to {end}");
+            recovers_a_prefix(copy.path(), &main, 3000, acknowledged, &what).await;
+        }
     }
 }
