@@ -29,6 +29,8 @@ async fn main() -> anyhow::Result<()> {
         allow_remote: false,
         test_commands: false,
         arguments: arguments.clone(),
+        log: Arc::default(),
+        durable_within: std::time::Duration::ZERO,
     };
     let server = argon_server::Server::bind(config, Arc::clone(&engine)).await?;
     #[expect(

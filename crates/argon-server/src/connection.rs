@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use argon_mql::Doc;
 use argon_mql::value::validate;
-use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use argon_wire::{
-    BytesMut, Compressor, Header, Limits, Message, MsgFlags, MsgWriter, OpCode, OpMsg, OpQuery,
-    OpReply, Payload, Refused, compress, decode, encode_reply, room_for,
+    BytesMut, Compressor, Header, Limits, Message, MsgFlags, MsgWriter, OpCode, OpMsg, OpReply,
+    Payload, Refused, compress, decode, encode_reply, room_for,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 
 use crate::command;
 use crate::error::{Error, Result};
+use crate::legacy;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::server::Shared;
@@ -29,8 +30,35 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// The client's `client` document of its first handshake; given once.
     pub(crate) client: Mutex<Option<Bytes>>,
+    /// Whether there was a handshake.
+    pub(crate) greeted: AtomicBool,
     /// What both ends can compress with, as negotiated by the last hello.
     pub(crate) compressors: Mutex<Vec<Compressor>>,
+}
+
+/// An open connection's place on the list; dropping it takes it off.
+struct Registered<'a> {
+    shared: &'a Shared,
+    id: i32,
+}
+
+impl<'a> Registered<'a> {
+    fn new(shared: &'a Shared, connection: &Arc<Connection>) -> Registered<'a> {
+        shared
+            .connections
+            .lock()
+            .insert(connection.id, Arc::clone(connection));
+        Registered {
+            shared,
+            id: connection.id,
+        }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.shared.connections.lock().remove(&self.id);
+    }
 }
 
 /// Past this much unused room the buffers are given back between messages.
@@ -39,12 +67,14 @@ const BUFFER_KEPT: usize = 1 << 20;
 /// Serves one connection to its end.
 pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: SocketAddr, id: i32) {
     let _ = stream.set_nodelay(true);
-    let connection = Connection {
+    let connection = Arc::new(Connection {
         id,
         peer,
         client: Mutex::new(None),
+        greeted: AtomicBool::new(false),
         compressors: Mutex::new(Vec::new()),
-    };
+    });
+    let _registered = Registered::new(&shared, &connection);
     let limits = Limits::default();
     let mut stopping = shared.stopping.clone();
     let mut input = BytesMut::with_capacity(16 * 1024);
@@ -87,6 +117,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
             compressor,
             payload,
         } = message;
+        if header.response_to != 0 {
+            // Source: mongod 6.0.5. An answer to something that was never asked.
+            tracing::debug!(%peer, "connection closed: a request that says it is an answer");
+            return;
+        }
         let going = match payload {
             Payload::Msg(msg) => {
                 serve_msg(
@@ -101,7 +136,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
                 .await
             }
             Payload::Query(query) => {
-                serve_query(&shared, &connection, header, &query, &mut output).await;
+                legacy::serve(&shared, &connection, answer(header), &query, &mut output).await;
                 send(&shared, &mut stream, &mut output).await.is_ok()
             }
             Payload::Unsupported {
@@ -127,7 +162,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
 /// Runs the command of an OP_MSG and answers it, again and again where the client allowed that.
 async fn serve_msg(
     shared: &Arc<Shared>,
-    connection: &Connection,
+    connection: &Arc<Connection>,
     stream: &mut TcpStream,
     header: Header,
     compressor: Option<Compressor>,
@@ -191,97 +226,18 @@ async fn serve_msg(
 fn parse(msg: OpMsg) -> Result<Request> {
     validate(&msg.body)?;
     for sequence in &msg.sequences {
+        let name = &sequence.identifier;
+        if Doc::new(&msg.body).element(name.as_bytes()).is_some() {
+            return Err(Error::location(
+                40433,
+                format!("Duplicate field between body and document sequence {name}"),
+            ));
+        }
         for document in &sequence.documents {
             validate(document)?;
         }
     }
     Request::new(msg)
-}
-
-/// Answers a legacy OP_QUERY: the first hello of an old driver, or an error.
-async fn serve_query(
-    shared: &Arc<Shared>,
-    connection: &Connection,
-    header: Header,
-    query: &OpQuery,
-    output: &mut BytesMut,
-) {
-    let (body, failed) = match query_request(query) {
-        Ok(request) => (command::run(shared, connection, &request).await.0, false),
-        Err(error) => {
-            let failed = query.command_database().is_none();
-            let mut body = DocBuf::new();
-            if failed {
-                body.append("$err", ValueRef::String(error.message.as_str().into()));
-                body.append("code", ValueRef::Int32(error.code.number()));
-                (body.finish(), true)
-            } else {
-                (
-                    Reply::error(&error).finish(true, shared.engine.cluster_time()),
-                    false,
-                )
-            }
-        }
-    };
-    let flags = if failed {
-        OpReply::QUERY_FAILURE
-    } else {
-        OpReply::AWAIT_CAPABLE
-    };
-    if let Err(error) = encode_reply(answer(header), flags, &body, output) {
-        tracing::error!(%error, "a legacy reply cannot be sent");
-    }
-}
-
-/// The command that a legacy OP_QUERY carries.
-///
-/// Source: mongod 6.0.5 takes handshake and authentication commands this way, and refuses all else.
-fn query_request(query: &OpQuery) -> Result<Request> {
-    let Some(database) = query.command_database() else {
-        return Err(Error::location(
-            5_739_101,
-            "OP_QUERY is no longer supported. The client driver may require an upgrade. For more \
-             details see https://dochub.mongodb.org/core/legacy-opcode-removal",
-        ));
-    };
-    validate(&query.query)?;
-    // A driver may wrap the command to send a read preference along.
-    let whole = Doc::new(&query.query);
-    let inner = ["$query", "query"]
-        .iter()
-        .find_map(|key| whole.element(key.as_bytes()))
-        .filter(|_| {
-            whole
-                .iter()
-                .next()
-                .is_some_and(|first| first.key() == "$query" || first.key() == "query")
-        })
-        .and_then(|element| element.value().as_document());
-    let command = inner.unwrap_or(whole);
-    let name = command
-        .iter()
-        .next()
-        .map(|first| first.key().to_string())
-        .unwrap_or_default();
-    if !command::allowed_in_query(&name) {
-        return Err(Error::new(
-            ErrorCode::UnsupportedOpQueryCommand,
-            format!(
-                "Unsupported OP_QUERY command: {name}. The client driver may require an upgrade. For more \
-                 details see https://dochub.mongodb.org/core/legacy-opcode-removal"
-            ),
-        ));
-    }
-    let mut body = DocBuf::new();
-    body.append_all(command);
-    if command.get("$db").is_none() {
-        body.append("$db", ValueRef::String(database.as_ref().into()));
-    }
-    Request::new(OpMsg {
-        flags: MsgFlags::NONE,
-        body: body.finish(),
-        sequences: Vec::new(),
-    })
 }
 
 /// Answers a message that was well framed but wrong inside.
@@ -295,7 +251,8 @@ fn refuse(shared: &Shared, refused: &Refused, output: &mut BytesMut) {
     let written = if refused.op_code == OpCode::QUERY {
         encode_reply(head, 0, &body, output)
     } else {
-        write_msg(output, head, false, false, &body)
+        let checksum = refused.flags.contains(MsgFlags::CHECKSUM_PRESENT);
+        write_msg(output, head, checksum, false, &body)
     };
     if let Err(error) = written {
         tracing::error!(%error, "a refusal cannot be sent");

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 /// How long an unused cursor is kept. Source: MongoDB manual, "cursorTimeoutMillis".
-const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// Most open cursors; past that, opening one fails. They hold states in memory, so there has to be an end.
 const CURSORS_MAX: usize = 100_000;

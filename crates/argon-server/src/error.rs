@@ -38,6 +38,9 @@ const RETRYABLE: &[ErrorCode] = &[
     ErrorCode::NotPrimaryOrSecondary,
 ];
 
+/// Marks a failure without a code: its answer has neither `code` nor `codeName`.
+pub(crate) const UNCODED: ErrorCode = ErrorCode::location(0);
+
 impl Error {
     #[cold]
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Error {
@@ -53,6 +56,12 @@ impl Error {
     #[cold]
     pub(crate) fn location(code: i32, message: impl Into<String>) -> Error {
         Error::new(ErrorCode::location(code), message)
+    }
+
+    /// A failure for which MongoDB gives no code at all.
+    #[cold]
+    pub(crate) fn uncoded(message: impl Into<String>) -> Error {
+        Error::new(UNCODED, message)
     }
 
     #[cold]

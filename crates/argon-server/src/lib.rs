@@ -13,10 +13,13 @@ mod command;
 mod connection;
 mod cursor;
 mod error;
+mod legacy;
 mod operation;
+mod recent_log;
 mod reply;
 mod request;
 mod server;
 mod session;
 
+pub use recent_log::RecentLog;
 pub use server::{Config, Server, StartError};

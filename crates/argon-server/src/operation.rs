@@ -9,6 +9,9 @@ use argon_mql::{Error, ErrorCode};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::connection::Connection;
+use crate::request::Request;
+
 /// The commands that are running.
 #[derive(Default)]
 pub(crate) struct Operations {
@@ -19,7 +22,7 @@ pub(crate) struct Operations {
 /// One running command.
 pub(crate) struct Operation {
     pub(crate) id: i32,
-    pub(crate) connection: i32,
+    pub(crate) connection: Arc<Connection>,
     /// The command document.
     pub(crate) command: Bytes,
     pub(crate) database: String,
@@ -37,11 +40,11 @@ pub(crate) struct Running<'a> {
 
 impl Operations {
     /// Puts a command on the list.
-    pub(crate) fn start(&self, connection: i32, request: &crate::request::Request) -> Running<'_> {
+    pub(crate) fn start(&self, connection: &Arc<Connection>, request: &Request) -> Running<'_> {
         let id = self.next.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let operation = Arc::new(Operation {
             id,
-            connection,
+            connection: Arc::clone(connection),
             command: request.body.clone(),
             database: request.database.clone(),
             lsid: request.lsid.clone(),

@@ -3,7 +3,7 @@
 use argon_engine::ClusterTime;
 use argon_mql::{DocBuf, ValueRef};
 
-use crate::error::Error;
+use crate::error::{Error, UNCODED};
 use crate::request::Request;
 
 /// The answer to a command: its own fields, then `ok` and the times that every answer carries.
@@ -32,11 +32,13 @@ impl Reply {
         let mut doc = DocBuf::new();
         doc.append("ok", ValueRef::Double(0.0));
         doc.append("errmsg", ValueRef::String(error.message.as_str().into()));
-        doc.append("code", ValueRef::Int32(error.code.number()));
-        doc.append(
-            "codeName",
-            ValueRef::String(error.code.name().as_str().into()),
-        );
+        if error.code != UNCODED {
+            doc.append("code", ValueRef::Int32(error.code.number()));
+            doc.append(
+                "codeName",
+                ValueRef::String(error.code.name().as_str().into()),
+            );
+        }
         if let Some(details) = error.details() {
             doc.append_all(details);
         }

@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) exhaust_allowed: bool,
     /// The `$clusterTime` that the client has seen.
     pub(crate) cluster_time: Option<u64>,
+    /// Whether it has parameters of the Stable API.
+    pub(crate) has_api_parameters: bool,
 }
 
 /// Fields that any command may carry beside its own arguments.
@@ -101,13 +103,21 @@ impl Request {
             deadline: None,
             exhaust_allowed,
             cluster_time: None,
+            has_api_parameters: false,
         };
         let body = request.body.clone();
         let mut database = None;
         for element in Doc::new(&body).iter() {
             let key: &[u8] = element.key();
             match key {
-                b"$db" => database = Some(text(&element)?),
+                b"$db" => match element.value() {
+                    ValueRef::String(name) => database = Some(name.to_string()),
+                    value => {
+                        let kind = value.type_name();
+                        let message = format!("wrong type for field ($db) {kind} != string");
+                        return Err(Error::location(13111, message));
+                    }
+                },
                 b"lsid" => request.lsid = Some(session_id(&element)?),
                 b"txnNumber" => match element.value() {
                     ValueRef::Int64(number) => request.txn_number = Some(number),
@@ -126,6 +136,9 @@ impl Request {
                             _ => None,
                         })
                         .collect();
+                }
+                b"apiVersion" | b"apiStrict" | b"apiDeprecationErrors" => {
+                    request.has_api_parameters = true;
                 }
                 b"autocommit" | b"startTransaction" => request.in_transaction = true,
                 b"maxTimeMS" | b"maxTimeMSOpOnly" => {
@@ -179,6 +192,7 @@ impl Request {
             deadline: None,
             exhaust_allowed: self.exhaust_allowed,
             cluster_time: None,
+            has_api_parameters: false,
         }
     }
 
@@ -200,6 +214,18 @@ impl Request {
         self.doc()
             .iter()
             .filter(|element| !is_generic(element.key()))
+    }
+
+    /// Refuses arguments other than `known`, as MongoDB's stricter commands do.
+    ///
+    /// # Errors
+    /// 40415 for the first argument that is not known.
+    pub(crate) fn refuse_unknown(&self, command: &str, known: &[&str]) -> Result<()> {
+        let stranger = self
+            .arguments()
+            .skip(1)
+            .find(|element| !known.iter().any(|known| element.key() == *known));
+        stranger.map_or(Ok(()), |element| Err(unknown_field(command, element.key())))
     }
 
     /// The value of the command's first field: usually the collection.
@@ -252,7 +278,7 @@ impl Request {
 fn session_id(element: &Element<'_>) -> Result<Bytes> {
     let doc = match element.value() {
         ValueRef::Document(doc) => doc,
-        value => return Err(wrong_type("lsid", &value, "object")),
+        value => return Err(wrong_type("OperationSessionInfo.lsid", &value, "object")),
     };
     let mut identity = Vec::with_capacity(48);
     match doc.get("id") {
@@ -335,13 +361,6 @@ pub(crate) fn missing_field(path: &str) -> Error {
         40414,
         format!("BSON field '{path}' is missing but a required field"),
     )
-}
-
-fn text(element: &Element<'_>) -> Result<String> {
-    match element.value() {
-        ValueRef::String(text) => Ok(text.to_string()),
-        value => Err(wrong_type(&element.key().to_string(), &value, "string")),
-    }
 }
 
 fn int(element: &Element<'_>) -> Result<i32> {

@@ -1,5 +1,6 @@
 //! What all connections share, and the life of the server: bind, accept, drain.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -7,12 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argon_engine::Engine;
 use bson::oid::ObjectId;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
-use crate::connection;
+use crate::connection::{self, Connection};
 use crate::cursor::Cursors;
 use crate::operation::Operations;
+use crate::recent_log::RecentLog;
 use crate::session::Sessions;
 
 /// How the server behaves.
@@ -28,6 +31,10 @@ pub struct Config {
     pub test_commands: bool,
     /// The command line, for `getCmdLineOpts`.
     pub arguments: Vec<String>,
+    /// The last lines of the log, for `getLog`.
+    pub log: Arc<RecentLog>,
+    /// After this long, what was acknowledged is on disk; zero where it is when acknowledged.
+    pub durable_within: Duration,
 }
 
 /// Why the server could not start.
@@ -67,7 +74,11 @@ pub(crate) struct Shared {
     pub(crate) cursors: Cursors,
     pub(crate) sessions: Sessions,
     pub(crate) operations: Operations,
+    /// The open connections, by number.
+    pub(crate) connections: Mutex<HashMap<i32, Arc<Connection>>>,
     pub(crate) counters: Counters,
+    /// Told once a client has asked the server to stop.
+    pub(crate) asked_to_stop: Notify,
     /// Turns true once, when the server is to stop.
     pub(crate) stopping: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
@@ -119,7 +130,9 @@ impl Server {
             cursors: Cursors::default(),
             sessions: Sessions::default(),
             operations: Operations::default(),
+            connections: Mutex::default(),
             counters: Counters::default(),
+            asked_to_stop: Notify::new(),
             stopping,
             stop,
         });
@@ -131,7 +144,7 @@ impl Server {
         self.state.address
     }
 
-    /// Serves until `stop` completes; then takes no more connections, lets commands finish, and returns.
+    /// Serves until `stop` completes or a client asks for the end (`shutdown`); then takes no more connections, lets commands finish, and returns.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Server { listener, state } = self;
         let reaper = tokio::spawn(reap(Arc::clone(&state)));
@@ -139,6 +152,7 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut stop => break,
+                () = state.asked_to_stop.notified() => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => accept(&state, stream, peer),
                     Err(error) => {

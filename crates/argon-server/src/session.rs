@@ -11,7 +11,7 @@ pub(crate) const TIMEOUT_MINUTES: i32 = 30;
 
 /// Most sessions kept; past that the ones used longest ago are forgotten, which costs them nothing but their place in
 /// listings: what retries are answered from is in the log. Source: MongoDB's `maxSessions`.
-const SESSIONS_MAX: usize = 1_000_000;
+pub(crate) const SESSIONS_MAX: usize = 1_000_000;
 
 /// The sessions that clients use.
 #[derive(Default)]

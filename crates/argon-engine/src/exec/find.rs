@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use argon_mql::filter::Filter;
+use argon_mql::plan::Hint;
 use argon_mql::projection::Projection;
 use argon_mql::sort::{MEMORY_MAX, Order, Sort, Sorter};
 use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
 use argon_mql::{Doc, Env, Result};
 use bytes::Bytes;
 
-use super::plan::{Hint, Plan, plan};
-use super::records::Records;
+use super::records::{Records, plan};
 use crate::state::{Collection, State};
 
 /// A query.
@@ -152,17 +152,13 @@ pub fn aggregate(
         .unwrap_or_else(Filter::all);
     let order = leading.sort.cloned().map_or(Order::Any, Order::By);
     let plan = plan(collection, &filter, &order, hint)?;
-    let served = if leading.sort.is_some() && covers(&plan) {
+    let served = if leading.sort.is_some() && plan.covers_sort() {
         leading.sort_stages
     } else {
         leading.filter_stages
     };
     let records = Records::new(Arc::clone(collection), filter, &plan);
     Ok(pipeline.open_after(served, Box::new(FromRecords(records))))
-}
-
-fn covers(plan: &Plan) -> bool {
-    plan.covers_sort()
 }
 
 /// The state that a command reads, for the stages that read other collections.

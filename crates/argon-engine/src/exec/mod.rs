@@ -4,13 +4,11 @@
 //! updates and deletes.
 
 mod find;
-mod plan;
 mod records;
 mod write;
 
 pub use find::{Find, Reading, aggregate, count_all, find};
-pub use plan::{Hint, Plan, plan};
-pub use records::Records;
+pub use records::{Records, plan};
 pub use write::{
     Deleted, FindAndModify, Modified, Update, Updated, delete, find_and_modify, update,
 };

@@ -4,8 +4,9 @@ use std::collections::{HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::plan::{Direction, KeyRange, Plan};
 use argon_mql::filter::Filter;
+use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex};
+use argon_mql::sort::Order;
 use argon_mql::{Env, Result, Value};
 use bytes::Bytes;
 
@@ -17,7 +18,8 @@ const CHUNK: usize = 128;
 /// The documents of a collection that pass a filter, in the order of the plan.
 pub struct Records {
     collection: Arc<Collection>,
-    filter: Filter,
+    /// What documents have to pass; `None` if those that the plan leads to do.
+    filter: Option<Filter>,
     access: Access,
     ready: VecDeque<(RecordId, Bytes)>,
 }
@@ -50,10 +52,32 @@ struct IndexAccess {
     seen: Option<HashSet<RecordId>>,
 }
 
+/// Plans `filter` and `order` over the indexes of `collection`.
+///
+/// # Errors
+/// MongoDB's error for a hint that names no index.
+pub fn plan(
+    collection: &Collection,
+    filter: &Filter,
+    order: &Order,
+    hint: Option<&Hint>,
+) -> Result<Plan> {
+    let indexes: Vec<PlanIndex<'_>> = collection
+        .indexes()
+        .iter()
+        .map(|index| PlanIndex {
+            spec: &index.spec,
+            multikey: &index.multikey,
+        })
+        .collect();
+    argon_mql::plan::plan(filter, order, hint, &indexes)
+}
+
 impl Records {
-    /// Runs `plan` over `collection`; every document is checked against `filter`.
+    /// Runs `plan`, which was made for `filter`, over `collection`.
     pub fn new(collection: Arc<Collection>, filter: Filter, plan: &Plan) -> Records {
         let access = match plan {
+            Plan::Empty => Access::Done,
             Plan::IdLookup { ids } => Access::Ids(ids.clone().into_iter()),
             Plan::CollScan { direction } => Access::Natural {
                 from: None,
@@ -94,7 +118,7 @@ impl Records {
         };
         Records {
             collection,
-            filter,
+            filter: (!plan.is_exact() && !filter.is_empty()).then_some(filter),
             access,
             ready: VecDeque::new(),
         }
@@ -127,7 +151,7 @@ impl Records {
                 };
                 if let Some(record) = self.collection.find_id(id.as_ref())
                     && let Some(document) = self.collection.document(record)
-                    && self.filter.matches(document, env)?
+                    && passes(self.filter.as_ref(), document, env)?
                 {
                     self.ready.push_back((record, document.clone()));
                 }
@@ -137,7 +161,7 @@ impl Records {
                 let mut last = None;
                 let mut look = |record: RecordId, document: &Bytes| -> Result<()> {
                     last = Some(record);
-                    if self.filter.matches(document, env)? {
+                    if passes(self.filter.as_ref(), document, env)? {
                         self.ready.push_back((record, document.clone()));
                     }
                     Ok(())
@@ -159,7 +183,7 @@ impl Records {
             Access::Index(access) => {
                 (env.check_interrupt)()?;
                 let more = access.step(&self.collection, |record, document| {
-                    if self.filter.matches(document, env)? {
+                    if passes(self.filter.as_ref(), document, env)? {
                         self.ready.push_back((record, document.clone()));
                     }
                     Ok(())
@@ -184,6 +208,13 @@ impl Records {
             }
         }
         Ok(())
+    }
+}
+
+fn passes(filter: Option<&Filter>, document: &Bytes, env: &Env<'_>) -> Result<bool> {
+    match filter {
+        Some(filter) => filter.matches(document, env),
+        None => Ok(true),
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use argon_mql::filter::Filter;
+use argon_mql::plan::Hint;
 use argon_mql::sort::{MEMORY_MAX, Order, Sorter};
 use argon_mql::update::Update as Change;
 use argon_mql::{Doc, Env, Value, ValueRef};
 use bytes::Bytes;
 
-use super::plan::{Hint, plan};
-use super::records::Records;
+use super::records::{Records, plan};
 use crate::error::Result;
 use crate::state::{Collection, RecordId};
 use crate::writer::Writer;

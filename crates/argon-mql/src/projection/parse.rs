@@ -200,6 +200,7 @@ impl Reader<'_> {
         if inner.iter().any(|field| field.key().starts_with(b"$")) {
             return Err(dollar_name());
         }
+        enter(&self.root, path)?;
         for field in inner.iter() {
             self.field(path, &field)?;
         }
@@ -286,10 +287,13 @@ impl Reader<'_> {
             Err(error) => error,
         };
         self.expression(path, element).map_err(|error| {
-            // Of a well-formed expression whose constants cannot be sliced, mongod finds out later.
-            if error.code() == ErrorCode::location(28724) {
-                return error;
-            }
+            // That the constants of a well-formed expression cannot be sliced, mongod finds out last of all.
+            let late = error.code() == ErrorCode::location(28724);
+            let error = match (late, refused.code().number()) {
+                (true, 31249 | 31250) => refused.clone(),
+                (true, _) => return error,
+                (false, _) => error,
+            };
             error.context(&format!(
                 "Invalid $slice syntax. The given syntax {} did not match the find() syntax because :: {}: {} :: The given syntax did not match the expression $slice syntax. :: caused by :: ",
                 show::value(element.value()),
@@ -438,6 +442,23 @@ impl Node {
     }
 }
 
+/// Refuses fields inside `path` if it, or a field above it, is taken.
+///
+/// # Errors
+/// 31249 and 31250, as [`insert`].
+fn enter(root: &Node, path: &[&[u8]]) -> Result<()> {
+    let mut node = root;
+    for (depth, name) in path.iter().enumerate() {
+        match node.find(name).map(|at| &node.children[at].1) {
+            None => return Ok(()),
+            Some(Child::Inside(inner)) => node = inner,
+            Some(_) if depth + 1 == path.len() => return Err(taken(path)),
+            Some(_) => return Err(taken_above(path, depth)),
+        }
+    }
+    Ok(())
+}
+
 /// Adds `child` at `path`.
 ///
 /// # Errors
@@ -455,26 +476,35 @@ fn insert(root: &mut Node, path: &[&[u8]], child: Child) -> Result<()> {
         });
         node = match &mut node.children[at].1 {
             Child::Inside(inner) => inner,
-            _ => {
-                return Err(Error::location(
-                    31249,
-                    format!(
-                        "Path collision at {} remaining portion {}",
-                        bstr::join(".", path).as_bstr(),
-                        bstr::join(".", &path[depth + 1..]).as_bstr()
-                    ),
-                ));
-            }
+            _ => return Err(taken_above(path, depth)),
         };
     }
     if node.find(last).is_some() {
-        return Err(Error::location(
-            31250,
-            format!("Path collision at {}", bstr::join(".", path).as_bstr()),
-        ));
+        return Err(taken(path));
     }
     node.children.push((last.to_vec(), child));
     Ok(())
+}
+
+#[cold]
+fn taken(path: &[&[u8]]) -> Error {
+    Error::location(
+        31250,
+        format!("Path collision at {}", bstr::join(".", path).as_bstr()),
+    )
+}
+
+/// The field of `path` that stands `depth` levels deep is taken.
+#[cold]
+fn taken_above(path: &[&[u8]], depth: usize) -> Error {
+    Error::location(
+        31249,
+        format!(
+            "Path collision at {} remaining portion {}",
+            bstr::join(".", path).as_bstr(),
+            bstr::join(".", &path[depth + 1..]).as_bstr()
+        ),
+    )
 }
 
 /// Reads the argument of `$slice`: a count, or skip and limit.

@@ -81,8 +81,13 @@ impl Modifier for Arithmetic {
             )));
         };
         match (self.combine)(present, self.operand) {
-            // What is not a number equals nothing, so it counts as a change.
+            // The change is judged by number: 0.0 and -0.0 are the same, and what is not a number equals nothing.
             Some(result) if result.is_nan() => Ok(Outcome::Force(result.to_value())),
+            Some(result)
+                if result.to_ref().kind() == current.kind() && result.compare(present).is_eq() =>
+            {
+                Ok(Outcome::Keep)
+            }
             Some(result) => Ok(Outcome::Put(result.to_ref())),
             None => Err(Error::bad_value(format!(
                 "Failed to apply {} operations to current value ((NumberLong){}) for document {{{}}}",

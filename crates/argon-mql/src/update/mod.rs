@@ -92,11 +92,7 @@ impl Update {
                 }
                 return Ok(Update(Kind::Pipeline(pipeline)));
             }
-            _ => {
-                return Err(Error::failed_to_parse(
-                    "Update argument must be either an object or an array",
-                ));
-            }
+            _ => return Err(neither_object_nor_array()),
         };
         let modifies = spec
             .iter()
@@ -113,6 +109,20 @@ impl Update {
         Ok(Update(Kind::Replace(Bytes::copy_from_slice(
             spec.as_bytes(),
         ))))
+    }
+
+    /// Checks what mongod checks of `spec` while it reads the command: where this fails the whole command does, where
+    /// [`parse`](Self::parse) fails its one statement.
+    ///
+    /// # Errors
+    /// `FailedToParse` for what is neither document nor array, `TypeMismatch` for a stage that is no document, 40323 and
+    /// 40324 for one that does not name one known stage.
+    pub fn check(spec: ValueRef<'_>) -> Result<()> {
+        match spec {
+            ValueRef::Document(_) => Ok(()),
+            ValueRef::Array(stages) => pipeline::check(stages),
+            _ => Err(neither_object_nor_array()),
+        }
     }
 
     /// Whether it is a whole new document.
@@ -291,6 +301,11 @@ impl Modifiers {
             }
         }
     }
+}
+
+#[cold]
+fn neither_object_nor_array() -> Error {
+    Error::failed_to_parse("Update argument must be either an object or an array")
 }
 
 /// Refuses a top-level field `name` that begins with `$`.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use crate::filter::Filter;
-use crate::stage::{Context, Documents, Pipeline, Reader, Source};
+use crate::stage::{self, Context, Documents, Pipeline, Reader, Source};
 use crate::value::{Doc, ValueRef};
 use crate::{Env, Error, ErrorCode, ParseContext, Result};
 
@@ -39,6 +39,34 @@ pub(super) fn parse(stages: Doc<'_>, cx: &ParseContext) -> Result<Pipeline> {
         }
     }
     Ok(pipeline)
+}
+
+/// Checks that every stage is a document that names one known stage.
+///
+/// # Errors
+/// `TypeMismatch`, 40323, 40324.
+pub(super) fn check(stages: Doc<'_>) -> Result<()> {
+    for stage in stages.values() {
+        let ValueRef::Document(stage) = stage else {
+            return Err(Error::type_mismatch(
+                "Each element of the 'pipeline' array must be an object",
+            ));
+        };
+        let mut fields = stage.iter();
+        let (Some(first), None) = (fields.next(), fields.next()) else {
+            return Err(Error::location(
+                40323,
+                "A pipeline stage specification object must contain exactly one field.",
+            ));
+        };
+        if !stage::names().any(|name| name.as_bytes() == &**first.key()) {
+            return Err(Error::location(
+                40324,
+                format!("Unrecognized pipeline stage name: '{}'", first.key()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What comes of `doc`.

@@ -1,8 +1,8 @@
 //! `delete`.
 
 use argon_engine::exec;
-use argon_engine::exec::Hint;
 use argon_mql::filter::Filter;
+use argon_mql::plan::Hint;
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
 
 use super::insert::check_writable;

@@ -8,12 +8,11 @@ use std::time::Duration;
 use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use argon_wire::{Compressor, MAX_BSON_OBJECT_BYTES, MAX_MESSAGE_BYTES, MAX_WRITE_BATCH};
 use bson::oid::ObjectId;
-use bytes::Bytes;
 
-use super::{Access, Command, Cx, text};
+use super::{Access, Command, Cx, client_metadata, text};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::Request;
+use crate::request::{Argument, Request, missing_field, unknown_field, wrong_type};
 use crate::server::now_ms;
 use crate::session::TIMEOUT_MINUTES;
 
@@ -36,25 +35,22 @@ pub(super) const IS_MASTER: Command = Command {
 /// Wire versions of MongoDB 6.0.
 pub(crate) const WIRE_VERSION_MAX: i32 = 17;
 
-/// The largest client metadata document. Source: specification "MongoDB Handshake", "Limitations".
-const CLIENT_BYTES_MAX: usize = 512;
-
 async fn run(cx: &Cx<'_>, legacy: bool) -> Result<Reply> {
     let doc = cx.request.doc();
-    remember_client(cx, doc)?;
+    client_metadata::remember(cx.connection, doc)?;
     let awaited = await_change(cx, doc).await?;
-    let compressors = negotiate(cx, doc);
+    let compressors = negotiate(cx, doc)?;
 
     let mut reply = DocBuf::with_capacity(512);
-    if matches!(doc.get("helloOk"), Some(ValueRef::Bool(true))) {
+    if hello_ok(doc)? {
         reply.append("helloOk", ValueRef::Bool(true));
     }
-    let name = if legacy {
+    let primary = if legacy {
         "ismaster"
     } else {
         "isWritablePrimary"
     };
-    reply.append(name, ValueRef::Bool(true));
+    reply.append(primary, ValueRef::Bool(true));
     reply.append("msg", text("isdbgrid"));
     let version = reply.open_document("topologyVersion");
     reply.append(
@@ -82,11 +78,6 @@ async fn run(cx: &Cx<'_>, legacy: bool) -> Result<Reply> {
         }
         reply.close(array);
     }
-    // Without users nobody has a mechanism; drivers then fall back to their default, which fails with a clear error.
-    if let Some(ValueRef::String(_)) = doc.get("saslSupportedMechs") {
-        let array = reply.open_array("saslSupportedMechs");
-        reply.close(array);
-    }
     let mut reply = Reply::from(reply);
     if awaited && cx.request.exhaust_allowed {
         reply.next = Some(follow_up(cx));
@@ -94,41 +85,15 @@ async fn run(cx: &Cx<'_>, legacy: bool) -> Result<Reply> {
     Ok(reply)
 }
 
-/// Keeps the client's description: once per connection.
-fn remember_client(cx: &Cx<'_>, doc: Doc<'_>) -> Result<()> {
-    let Some(client) = doc.get("client") else {
-        return Ok(());
-    };
-    let client = client.as_document().ok_or_else(|| {
-        Error::new(
-            ErrorCode::TypeMismatch,
-            "The client metadata document must be a document",
-        )
-    })?;
-    if client.byte_len() > CLIENT_BYTES_MAX {
-        return Err(Error::new(
-            ErrorCode::ClientMetadataDocumentTooLarge,
-            format!(
-                "The client metadata document must be less then or equal to {CLIENT_BYTES_MAX} bytes"
-            ),
-        ));
-    }
-    let mut known = cx.connection.client.lock();
-    if known.is_some() {
-        return Err(Error::new(
-            ErrorCode::ClientMetadataCannotBeMutated,
-            "The client metadata document may only be sent in the first hello",
-        ));
-    }
-    *known = Some(Bytes::copy_from_slice(client.as_bytes()));
-    Ok(())
-}
-
 /// Waits, if the client asked for it, until the answer would differ from the one it knows: `maxAwaitTimeMS` at most.
 ///
 /// Source: specification "Server Discovery And Monitoring", "Awaitable hello or legacy hello Server Specification".
 async fn await_change(cx: &Cx<'_>, doc: Doc<'_>) -> Result<bool> {
-    let (known, wait) = match (doc.get("topologyVersion"), doc.get("maxAwaitTimeMS")) {
+    let given = |key: &str| {
+        doc.element(key.as_bytes())
+            .filter(|given| !given.value().is_nullish())
+    };
+    let (known, wait) = match (given("topologyVersion"), given("maxAwaitTimeMS")) {
         (None, None) => return Ok(false),
         (Some(known), Some(wait)) => (known, wait),
         (Some(_), None) => {
@@ -144,40 +109,24 @@ async fn await_change(cx: &Cx<'_>, doc: Doc<'_>) -> Result<bool> {
             ));
         }
     };
-    let wait = match wait {
-        ValueRef::Int32(ms) => i64::from(ms),
-        ValueRef::Int64(ms) => ms,
-        ValueRef::Double(ms) => crate::request::whole(ms).unwrap_or(-1),
-        _ => -1,
-    };
-    let wait = u64::try_from(wait)
-        .map_err(|_| Error::location(31373, "maxAwaitTimeMS must be a non-negative integer"))?;
-    let known = known.as_document().ok_or_else(|| {
-        Error::new(
-            ErrorCode::TypeMismatch,
-            "BSON field 'topologyVersion' must be an object",
-        )
-    })?;
-    let same_process = matches!(
-        known.get("processId"),
-        Some(ValueRef::ObjectId(id)) if ObjectId::from_bytes(id) == cx.shared.process_id
-    );
-    let known_counter = match known.get("counter") {
-        Some(ValueRef::Int64(counter)) => counter,
-        _ => {
-            return Err(Error::new(
-                ErrorCode::TypeMismatch,
-                "BSON field 'topologyVersion.counter' must be a long",
-            ));
-        }
-    };
-    if same_process && known_counter > counter(cx) {
+    let wait = Argument {
+        command: "hello",
+        element: wait,
+    }
+    .count()?;
+    let (process, known_counter) = topology_version(known.value())?;
+    let same_process = process == cx.shared.process_id;
+    let newest = counter(cx);
+    if same_process && known_counter > newest {
         return Err(Error::location(
-            31382,
-            "Received a topology version with a counter greater than the server's",
+            51764,
+            format!(
+                "Received a topology version with counter: {known_counter} which is greater than the server \
+                 topology version counter: {newest}"
+            ),
         ));
     }
-    if same_process && known_counter == counter(cx) {
+    if same_process && known_counter == newest {
         let mut stopping = cx.shared.stopping.clone();
         let wait = Duration::from_millis(wait);
         let stopped = tokio::time::timeout(wait, stopping.wait_for(|stopping| *stopping)).await;
@@ -191,22 +140,70 @@ async fn await_change(cx: &Cx<'_>, doc: Doc<'_>) -> Result<bool> {
     Ok(true)
 }
 
+/// The client's `topologyVersion`.
+fn topology_version(value: ValueRef<'_>) -> Result<(ObjectId, i64)> {
+    const PATH: &str = "hello.topologyVersion";
+    let doc = value
+        .as_document()
+        .ok_or_else(|| wrong_type(PATH, &value, "object"))?;
+    let (mut process, mut counter) = (None, None);
+    for element in doc.iter() {
+        let path = || format!("{PATH}.{}", element.key());
+        match (&**element.key(), element.value()) {
+            (b"processId", ValueRef::ObjectId(id)) => process = Some(ObjectId::from_bytes(id)),
+            (b"processId", value) => return Err(wrong_type(&path(), &value, "objectId")),
+            (b"counter", ValueRef::Int64(value)) => counter = Some(value),
+            (b"counter", value) => return Err(wrong_type(&path(), &value, "long")),
+            _ => return Err(unknown_field(PATH, element.key())),
+        }
+    }
+    let process = process.ok_or_else(|| missing_field("hello.topologyVersion.processId"))?;
+    let counter = counter.ok_or_else(|| missing_field("hello.topologyVersion.counter"))?;
+    if counter < 0 {
+        let message = "topologyVersion must have a non-negative counter";
+        return Err(Error::location(31372, message));
+    }
+    Ok((process, counter))
+}
+
+/// Whether the client asked if it may say `hello` from now on; what it says about it does not matter.
+fn hello_ok(doc: Doc<'_>) -> Result<bool> {
+    let asked = doc
+        .element(b"helloOk")
+        .filter(|asked| !asked.value().is_nullish());
+    asked.map_or(Ok(false), |element| {
+        Argument {
+            command: "hello",
+            element,
+        }
+        .bool()
+        .map(|_| true)
+    })
+}
+
 /// The topology changes once: when the server begins to stop.
 fn counter(cx: &Cx<'_>) -> i64 {
     i64::from(cx.shared.is_stopping())
 }
 
 /// Settles on the compressors that both ends have, in the client's order.
-fn negotiate(cx: &Cx<'_>, doc: Doc<'_>) -> Vec<Compressor> {
-    let Some(offered) = doc.get("compression").and_then(|value| value.as_array()) else {
-        return Vec::new();
+fn negotiate(cx: &Cx<'_>, doc: Doc<'_>) -> Result<Vec<Compressor>> {
+    const PATH: &str = "hello.compression";
+    let offered = match doc.get("compression") {
+        None | Some(ValueRef::Null) => return Ok(Vec::new()),
+        Some(ValueRef::Array(offered)) => offered,
+        Some(value) => return Err(wrong_type(PATH, &value, "array")),
     };
-    let common: Vec<Compressor> = offered
-        .values()
-        .filter_map(|value| value.as_str().and_then(Compressor::from_name))
-        .collect();
+    let mut common = Vec::new();
+    for item in offered.iter() {
+        let value = item.value();
+        let name = value
+            .as_str()
+            .ok_or_else(|| wrong_type(&format!("{PATH}.{}", item.key()), &value, "string"))?;
+        common.extend(Compressor::from_name(name));
+    }
     cx.connection.compressors.lock().clone_from(&common);
-    common
+    Ok(common)
 }
 
 /// The request that a streaming client makes by not asking: the same, knowing the answer it just got.

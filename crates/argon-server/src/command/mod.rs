@@ -2,15 +2,20 @@
 //!
 //! A command is a file here, a row in [`COMMANDS`], and cases under `tests/cases/command`.
 
+mod administration;
 mod aggregate;
+mod authentication;
 mod batch;
 mod branch;
+mod client_metadata;
+mod cluster;
 mod coll_stats;
 mod count;
 mod create;
 mod create_indexes;
 mod db_stats;
 mod delete;
+mod diagnostic;
 mod distinct;
 mod drop;
 mod drop_database;
@@ -25,7 +30,10 @@ mod list_collections;
 mod list_indexes;
 mod ping;
 mod query;
+mod refused;
 mod rename_collection;
+mod session;
+mod stable_api;
 mod update;
 mod write;
 
@@ -82,35 +90,110 @@ pub(crate) struct Cx<'a> {
 
 /// Every command, by name.
 pub(crate) const COMMANDS: &[Command] = &[
+    refused::MERGE_AUTHZ_COLLECTIONS,
+    refused::ABORT_TRANSACTION,
     aggregate::COMMAND,
+    authentication::AUTHENTICATE,
+    diagnostic::AVAILABLE_QUERY_OPTIONS,
+    diagnostic::BUILD_INFO,
+    refused::CLONE_COLLECTION_AS_CAPPED,
     coll_stats::COMMAND,
+    refused::COMMIT_TRANSACTION,
+    refused::COMPACT,
+    diagnostic::CONNECTION_STATUS,
+    diagnostic::CONN_POOL_STATS,
+    diagnostic::CONN_POOL_SYNC,
+    refused::CONVERT_TO_CAPPED,
     count::COMMAND,
     create::COMMAND,
     branch::CREATE_BRANCH,
     create_indexes::COMMAND,
     branch::CREATE_PROJECT,
+    refused::CREATE_ROLE,
+    refused::CREATE_USER,
+    diagnostic::CURRENT_OP,
+    refused::DB_HASH,
     db_stats::COMMAND,
     delete::COMMAND,
     distinct::COMMAND,
     drop::COMMAND,
+    refused::DROP_ALL_ROLES_FROM_DATABASE,
+    refused::DROP_ALL_USERS_FROM_DATABASE,
     branch::DROP_BRANCH,
     drop_database::COMMAND,
     drop_indexes::COMMAND,
     branch::DROP_PROJECT,
+    refused::DROP_ROLE,
+    refused::DROP_USER,
+    session::END_SESSIONS,
+    diagnostic::FEATURES,
+    refused::FILE_MD5,
     find::COMMAND,
     find_and_modify::COMMAND,
+    cluster::FLUSH_ROUTER_CONFIG,
+    administration::FSYNC,
+    diagnostic::GET_CMD_LINE_OPTS,
+    administration::GET_DEFAULT_RW_CONCERN,
+    diagnostic::GET_FREE_MONITORING_STATUS,
+    refused::GET_LAST_ERROR,
+    diagnostic::GET_LOG,
     get_more::COMMAND,
+    authentication::GET_NONCE,
+    administration::GET_PARAMETER,
+    refused::GRANT_PRIVILEGES_TO_ROLE,
+    refused::GRANT_ROLES_TO_ROLE,
+    refused::GRANT_ROLES_TO_USER,
     hello::HELLO,
+    diagnostic::HOST_INFO,
     insert::COMMAND,
+    administration::INVALIDATE_USER_CACHE,
+    cluster::IS_DB_GRID,
     hello::IS_MASTER,
+    session::KILL_ALL_SESSIONS,
+    session::KILL_ALL_SESSIONS_BY_PATTERN,
     kill_cursors::COMMAND,
+    administration::KILL_OP,
+    session::KILL_SESSIONS,
     branch::LIST_BRANCHES,
     list_collections::COMMAND,
+    diagnostic::LIST_COMMANDS,
+    diagnostic::LIST_DATABASES,
     list_indexes::COMMAND,
     branch::LIST_PROJECTS,
+    cluster::LIST_SHARDS,
+    diagnostic::LOCK_INFO,
+    authentication::LOGOUT,
+    administration::LOG_ROTATE,
+    refused::MAP_REDUCE,
     ping::COMMAND,
+    administration::PLAN_CACHE_CLEAR,
+    administration::PLAN_CACHE_CLEAR_FILTERS,
+    administration::PLAN_CACHE_LIST_FILTERS,
+    refused::PLAN_CACHE_SET_FILTER,
+    administration::PROFILE,
+    session::REFRESH_SESSIONS,
+    refused::RE_INDEX,
     rename_collection::COMMAND,
+    cluster::REPL_SET_GET_STATUS,
+    refused::REVOKE_PRIVILEGES_FROM_ROLE,
+    refused::REVOKE_ROLES_FROM_ROLE,
+    refused::REVOKE_ROLES_FROM_USER,
+    authentication::ROLES_INFO,
+    authentication::SASL_CONTINUE,
+    authentication::SASL_START,
+    diagnostic::SERVER_STATUS,
+    refused::SET_CLUSTER_PARAMETER,
+    refused::SET_DEFAULT_RW_CONCERN,
+    refused::SET_FEATURE_COMPATIBILITY_VERSION,
+    administration::SET_PARAMETER,
+    administration::SHUTDOWN,
+    session::START_SESSION,
     update::COMMAND,
+    refused::UPDATE_ROLE,
+    refused::UPDATE_USER,
+    authentication::USERS_INFO,
+    diagnostic::VALIDATE,
+    diagnostic::WHATS_MY_URI,
 ];
 
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Command>> = LazyLock::new(|| {
@@ -150,13 +233,14 @@ const IN_QUERY: &[&str] = &[
     "saslStart",
     "saslContinue",
     "authenticate",
-    "logout",
-    "getnonce",
-    "_isSelf",
-    // mongod refuses this one; old tools depend on it all the same, and it tells nothing secret.
     "buildInfo",
     "buildinfo",
 ];
+
+/// Whether the command called `name` is in version 1 of the Stable API.
+pub(crate) fn is_in_stable_api(name: &str) -> bool {
+    stable_api::COMMANDS.binary_search(&name).is_ok()
+}
 
 /// Whether the answer to `request` may be compressed.
 pub(crate) fn may_compress(request: &Request) -> bool {
@@ -172,11 +256,11 @@ pub(crate) fn allowed_in_query(name: &str) -> bool {
 /// Runs the command in `request`: the finished answer, and the request to run next without being asked (exhaust).
 pub(crate) async fn run(
     shared: &Arc<Shared>,
-    connection: &Connection,
+    connection: &Arc<Connection>,
     request: &Request,
 ) -> (Bytes, Option<Request>) {
     shared.counters.requests.fetch_add(1, Ordering::Relaxed);
-    let running = shared.operations.start(connection.id, request);
+    let running = shared.operations.start(connection, request);
     let cx = Cx {
         shared,
         connection,
@@ -217,6 +301,10 @@ async fn dispatch(cx: &Cx<'_>) -> Result<Reply> {
     if let Some(seen) = request.cluster_time {
         cx.shared.engine.observe(argon_engine::ClusterTime(seen));
     }
+    if request.has_api_parameters {
+        stable_api::check(request, command)?;
+    }
+    check_database_name(&request.database)?;
     if request.in_transaction {
         // Half a transaction is worse than none: refuse the first command as a server without them does.
         return Err(Error::new(
@@ -234,6 +322,22 @@ async fn dispatch(cx: &Cx<'_>) -> Result<Reply> {
         ));
     }
     (command.run)(cx).await
+}
+
+/// Refuses names that no database can have, whatever the command.
+fn check_database_name(name: &str) -> Result<()> {
+    /// Source: MongoDB manual, "MongoDB Limits and Thresholds", "Length of Database Names".
+    const BYTES_MAX: usize = 63;
+    let message = if name.contains('\0') {
+        "namespaces cannot have embedded null characters".to_owned()
+    } else if name.contains('.') {
+        format!("'.' is an invalid character in the database name: {name}")
+    } else if name.is_empty() || name.len() > BYTES_MAX || name.contains(['/', '\\', ' ', '"']) {
+        format!("Invalid database name: '{name}'")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorCode::InvalidNamespace, message))
 }
 
 fn unknown_command(request: &Request) -> Error {

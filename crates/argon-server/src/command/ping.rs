@@ -8,5 +8,8 @@ pub(super) const COMMAND: Command = Command {
     aliases: &[],
     access: Access::Anonymous,
     help: "Answers if the server is up.",
-    run: |_| Box::pin(async { Ok(Reply::ok()) }),
+    run: |cx| {
+        let known = cx.request.refuse_unknown("ping", &[]);
+        Box::pin(std::future::ready(known.map(|()| Reply::ok())))
+    },
 };

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use argon_engine::exec::Hint;
 use argon_engine::state::{Collection, State};
 use argon_mql::expr::{Expr, Scope};
 use argon_mql::filter::Filter;
+use argon_mql::plan::Hint;
 use argon_mql::{Doc, Env, ErrorCode, ParseContext, Value, ValueRef};
 use bytes::Bytes;
 
@@ -119,9 +119,7 @@ pub(super) fn variables(
 pub(super) fn hint(hint: ValueRef<'_>) -> Result<Option<Hint>> {
     match hint {
         ValueRef::Missing => Ok(None),
-        ValueRef::Document(keys) if keys.is_empty() => Ok(None),
-        ValueRef::String(_) | ValueRef::Document(_) => Ok(Some(Hint::parse(hint)?)),
-        _ => Err(Error::failed_to_parse("Hint must be a string or an object")),
+        hint => Ok(Hint::parse(hint)?),
     }
 }
 

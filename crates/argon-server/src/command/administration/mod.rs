@@ -1,0 +1,19 @@
+//! Commands that administer the server.
+//!
+//! Source: MongoDB manual, "Administration Commands".
+
+mod fsync;
+mod kill_op;
+mod parameters;
+mod plan_cache;
+mod profile;
+mod shutdown;
+mod small;
+
+pub(super) use fsync::COMMAND as FSYNC;
+pub(super) use kill_op::COMMAND as KILL_OP;
+pub(super) use parameters::{GET_PARAMETER, SET_PARAMETER};
+pub(super) use plan_cache::{PLAN_CACHE_CLEAR, PLAN_CACHE_CLEAR_FILTERS, PLAN_CACHE_LIST_FILTERS};
+pub(super) use profile::COMMAND as PROFILE;
+pub(super) use shutdown::COMMAND as SHUTDOWN;
+pub(super) use small::{GET_DEFAULT_RW_CONCERN, INVALIDATE_USER_CACHE, LOG_ROTATE};

@@ -1,0 +1,144 @@
+//! `getParameter` and `setParameter`.
+
+use argon_mql::{DocBuf, ValueRef};
+
+use crate::command::{Access, Command, Cx};
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::request::{Argument, unknown_field};
+use crate::session::{SESSIONS_MAX, TIMEOUT_MINUTES};
+
+pub(in crate::command) const GET_PARAMETER: Command = Command {
+    name: "getParameter",
+    aliases: &[],
+    access: Access::AdminDatabase,
+    help: "Shows parameters: {getParameter: 1, <name>: 1}, or {getParameter: '*'} for all.",
+    run: |cx| Box::pin(std::future::ready(get(cx))),
+};
+
+pub(in crate::command) const SET_PARAMETER: Command = Command {
+    name: "setParameter",
+    aliases: &[],
+    access: Access::AdminDatabase,
+    help: "Changes a parameter; none can be changed while the server runs.",
+    run: |cx| Box::pin(std::future::ready(set(cx))),
+};
+
+type Show = fn(&Cx<'_>, &str, &mut DocBuf);
+
+/// MongoDB's parameters that mean something here, by name: what tools ask for, and limits that Argon has as well.
+const PARAMETERS: &[(&str, Show)] = &[
+    ("authSchemaVersion", |_, name, out| {
+        out.append(name, ValueRef::Int32(5))
+    }),
+    ("authenticationMechanisms", |_, name, out| {
+        let none = out.open_array(name);
+        out.close(none);
+    }),
+    ("cursorTimeoutMillis", |_, name, out| {
+        let ms = i64::try_from(crate::cursor::TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+        out.append(name, ValueRef::Int64(ms));
+    }),
+    ("enableTestCommands", |cx, name, out| {
+        out.append(name, ValueRef::Bool(cx.shared.config.test_commands));
+    }),
+    ("featureCompatibilityVersion", |_, name, out| {
+        let version = out.open_document(name);
+        out.append("version", ValueRef::String("6.0".into()));
+        out.close(version);
+    }),
+    ("localLogicalSessionTimeoutMinutes", |_, name, out| {
+        out.append(name, ValueRef::Int32(TIMEOUT_MINUTES));
+    }),
+    ("logLevel", |_, name, out| {
+        out.append(name, ValueRef::Int32(0))
+    }),
+    ("maxSessions", |_, name, out| {
+        out.append(
+            name,
+            ValueRef::Int32(i32::try_from(SESSIONS_MAX).unwrap_or(i32::MAX)),
+        );
+    }),
+    ("quiet", |_, name, out| {
+        out.append(name, ValueRef::Bool(false))
+    }),
+    ("requireApiVersion", |_, name, out| {
+        out.append(name, ValueRef::Bool(false))
+    }),
+    ("sslMode", |_, name, out| {
+        out.append(name, ValueRef::String("disabled".into()))
+    }),
+    ("tlsMode", |_, name, out| {
+        out.append(name, ValueRef::String("disabled".into()))
+    }),
+];
+
+fn get(cx: &Cx<'_>) -> Result<Reply> {
+    let (mut all, mut details) = (false, false);
+    match cx.request.subject() {
+        ValueRef::String(name) if name == "*" => all = true,
+        ValueRef::Document(options) => {
+            for element in options.iter() {
+                let argument = Argument {
+                    command: "getParameter",
+                    element,
+                };
+                match &**element.key() {
+                    b"allParameters" => all = argument.bool()?,
+                    b"showDetails" => details = argument.bool()?,
+                    _ => return Err(unknown_field("getParameter", element.key())),
+                }
+            }
+        }
+        _ => {}
+    }
+    let mut found = DocBuf::new();
+    let asked = |name: &str| {
+        cx.request
+            .arguments()
+            .skip(1)
+            .any(|element| element.key() == name)
+    };
+    let mut any = false;
+    for (name, show) in PARAMETERS.iter().filter(|(name, _)| all || asked(name)) {
+        any = true;
+        if details {
+            let row = found.open_document(name);
+            show(cx, "value", &mut found);
+            found.append("settableAtRuntime", ValueRef::Bool(false));
+            found.append("settableAtStartup", ValueRef::Bool(false));
+            found.close(row);
+        } else {
+            show(cx, name, &mut found);
+        }
+    }
+    if !any {
+        return Err(Error::uncoded("no option found to get"));
+    }
+    Ok(Reply::from(found))
+}
+
+fn set(cx: &Cx<'_>) -> Result<Reply> {
+    let Some(first) = cx.request.arguments().nth(1) else {
+        return Err(Error::uncoded(
+            "no option found to set, use help:true to see options ",
+        ));
+    };
+    let name = first.key();
+    let known = PARAMETERS.iter().any(|(known, _)| name == *known);
+    Err(Error::uncoded(if known {
+        format!("not allowed to change [{name}] at runtime")
+    } else {
+        format!("attempted to set unrecognized parameter [{name}], use help:true to see options ")
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted() {
+        assert!(PARAMETERS.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}
