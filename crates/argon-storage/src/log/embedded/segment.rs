@@ -1,9 +1,9 @@
 //! The files: segments of the log, one after the other, and a summary beside each finished one.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,7 +88,12 @@ impl Paths {
         if self.log.is_dir() {
             return Ok(());
         }
-        fs::create_dir_all(&self.log).map_err(failed)?;
+        // Nobody else's to read, as with mongod.
+        let created = DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.log);
+        created.map_err(failed)?;
         sync_directory(&self.directory).map_err(failed)?;
         let parent = self
             .directory
