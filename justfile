@@ -42,7 +42,7 @@ fuzz target seconds="60":
 
 # Benchmarks against mongod, on this machine
 bench *args:
-    source scripts/env; cargo bench --bench server -- "$@"
+    source scripts/env; cargo build --release --quiet -p argon -p argon-compare; cargo run --release --quiet -p argon-compare -- "$@"
 
 # Start a server for trying things out
 serve *args:

@@ -1,0 +1,375 @@
+//! What is measured: a row of the table each.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, ensure};
+use argon_testkit::client::{Client, is_ok};
+use bson::{RawDocument, RawDocumentBuf, rawdoc};
+
+use crate::servers::Side;
+
+/// One step on one connection: how many operations it was.
+pub(crate) type Step = Box<dyn FnMut(&mut Client) -> Result<u64>>;
+
+/// One measurement.
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) connections: usize,
+    /// The ratio to reach: issue and DESIGN.md section 9.
+    pub(crate) target: f64,
+    /// Makes the step of one connection in one round: server, documents loaded, connection, round.
+    pub(crate) prepare: fn(&Side, usize, usize, usize) -> Step,
+}
+
+/// Every measurement.
+pub(crate) const ALL: &[Workload] = &[
+    Workload {
+        name: "find by _id",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: find_by_id,
+    },
+    Workload {
+        name: "find by _id, 8 connections",
+        unit: "ops/s",
+        connections: 8,
+        target: 2.0,
+        prepare: find_by_id,
+    },
+    Workload {
+        name: "indexed find, 10 documents",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: indexed_find,
+    },
+    Workload {
+        name: "indexed range, sorted, 100 documents",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: indexed_range,
+    },
+    Workload {
+        name: "whole-collection filter",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: filter,
+    },
+    Workload {
+        name: "whole-collection read",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: read_all,
+    },
+    Workload {
+        name: "group by",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: group,
+    },
+    Workload {
+        name: "sort + limit",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: sort_limit,
+    },
+    Workload {
+        name: "distinct",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: distinct,
+    },
+    Workload {
+        name: "lookup, 1,000 documents",
+        unit: "ops/s",
+        connections: 1,
+        target: 2.0,
+        prepare: lookup,
+    },
+    Workload {
+        name: "single insert, durable",
+        unit: "ops/s",
+        connections: 1,
+        target: 1.5,
+        prepare: insert,
+    },
+    Workload {
+        name: "single insert, durable, 8 connections",
+        unit: "ops/s",
+        connections: 8,
+        target: 1.5,
+        prepare: insert,
+    },
+    Workload {
+        name: "single insert, durable, 64 connections",
+        unit: "ops/s",
+        connections: 64,
+        target: 1.5,
+        prepare: insert,
+    },
+    Workload {
+        name: "update by _id, durable",
+        unit: "ops/s",
+        connections: 1,
+        target: 1.5,
+        prepare: update,
+    },
+    Workload {
+        name: "update by _id, durable, 8 connections",
+        unit: "ops/s",
+        connections: 8,
+        target: 1.5,
+        prepare: update,
+    },
+    Workload {
+        name: "bulk load, batches of 1,000",
+        unit: "documents/s",
+        connections: 1,
+        target: 1.0,
+        prepare: bulk,
+    },
+];
+
+/// Groups that the documents fall into: ten documents each at the default size.
+const GROUP: usize = 10;
+
+/// Document `id` of the collection: about 500 bytes, of the kinds of field that applications have.
+pub(crate) fn document(id: usize) -> RawDocumentBuf {
+    let number = i32::try_from(id).unwrap_or(i32::MAX);
+    rawdoc! {
+        "_id": number,
+        "group": number / i32::try_from(GROUP).unwrap_or(1),
+        "rank": (number.wrapping_mul(7919)).rem_euclid(10_000),
+        "name": format!("customer number {id}"),
+        "email": format!("customer{id}@example.com"),
+        "active": id.is_multiple_of(3),
+        "balance": f64::from(number) * 1.25,
+        "address": { "street": "1, Example Street", "city": format!("city {}", id % 97), "zip": "00100" },
+        "tags": ["alpha", "beta", "gamma"],
+        "note": "x".repeat(180),
+    }
+}
+
+/// Loads `count` documents into collection `c` of `database`.
+pub(crate) fn load(side: &Side, database: &str, count: usize) -> Result<()> {
+    let mut client = side.connect()?;
+    let ids: Vec<usize> = (0..count).collect();
+    for batch in ids.chunks(1_000) {
+        let documents: Vec<RawDocumentBuf> = batch.iter().map(|id| document(*id)).collect();
+        let reply = client.call(
+            database,
+            &rawdoc! { "insert": "c" },
+            Some(("documents", &documents)),
+        )?;
+        check_n(reply, batch.len())?;
+    }
+    Ok(())
+}
+
+/// Makes the indexes that the measurements use.
+pub(crate) fn index(side: &Side, database: &str) -> Result<()> {
+    let indexes = rawdoc! { "createIndexes": "c", "indexes": [
+        { "key": { "group": 1 }, "name": "group_1" },
+        { "key": { "email": 1 }, "name": "email_1" },
+    ] };
+    side.connect()?.run_ok(database, &indexes)?;
+    Ok(())
+}
+
+/// What a write has to wait for on mongod to be as durable as Argon's are.
+fn durable(side: &Side, mut command: RawDocumentBuf) -> RawDocumentBuf {
+    if side.is_mongod() {
+        command.append(bson::cstr!("writeConcern"), rawdoc! { "w": 1, "j": true });
+    }
+    command
+}
+
+/// Pseudo-random numbers, the same for both servers.
+struct Random(u64);
+
+impl Random {
+    fn new(connection: usize, round: usize) -> Random {
+        Random((connection as u64 + 1) * 0x9E37_79B9_7F4A_7C15 + round as u64)
+    }
+
+    fn below(&mut self, bound: usize) -> i32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        let bound = u64::try_from(bound.max(1)).unwrap_or(1);
+        i32::try_from(self.0 % bound).unwrap_or(0)
+    }
+}
+
+fn check_batch(reply: &RawDocument, expected: impl FnOnce(usize) -> bool) -> Result<()> {
+    let cursor = reply.get_document("cursor")?;
+    let found = cursor.get_array("firstBatch")?.into_iter().count();
+    ensure!(expected(found), "unexpected number of documents: {found}");
+    Ok(())
+}
+
+fn check_n(reply: &RawDocument, expected: usize) -> Result<()> {
+    ensure!(is_ok(reply), "failed: {reply:?}");
+    ensure!(
+        reply.get_i32("n")? == i32::try_from(expected)?,
+        "not all done: {reply:?}"
+    );
+    Ok(())
+}
+
+fn find_by_id(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let mut random = Random::new(connection, round);
+    Box::new(move |client| {
+        let command = rawdoc! { "find": "c", "filter": { "_id": random.below(documents) }, "limit": 1, "singleBatch": true };
+        check_batch(client.call("bench", &command, None)?, |found| found == 1)?;
+        Ok(1)
+    })
+}
+
+fn indexed_find(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let mut random = Random::new(connection, round);
+    Box::new(move |client| {
+        let command =
+            rawdoc! { "find": "c", "filter": { "group": random.below(documents / GROUP) } };
+        check_batch(client.call("bench", &command, None)?, |found| {
+            found == GROUP
+        })?;
+        Ok(1)
+    })
+}
+
+fn indexed_range(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let mut random = Random::new(connection, round);
+    Box::new(move |client| {
+        let from = random.below(documents / GROUP - 20);
+        let command = rawdoc! { "find": "c", "filter": { "group": { "$gte": from, "$lt": from + 10 } }, "sort": { "group": 1 } };
+        check_batch(client.call("bench", &command, None)?, |found| found == 100)?;
+        Ok(1)
+    })
+}
+
+fn filter(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let mut random = Random::new(connection, round);
+    Box::new(move |client| {
+        let rank = random.below(10_000);
+        let command = rawdoc! { "find": "c", "filter": { "rank": rank, "active": true } };
+        check_batch(client.call("bench", &command, None)?, |found| {
+            found <= documents
+        })?;
+        Ok(1)
+    })
+}
+
+fn read_all(_: &Side, documents: usize, _: usize, _: usize) -> Step {
+    Box::new(move |client| {
+        let command = rawdoc! { "find": "c", "projection": { "rank": 1 }, "batchSize": 1_000_000 };
+        check_batch(client.call("bench", &command, None)?, |found| {
+            found == documents
+        })?;
+        Ok(1)
+    })
+}
+
+fn group(_: &Side, _: usize, _: usize, _: usize) -> Step {
+    let command = rawdoc! { "aggregate": "c", "cursor": {}, "pipeline": [
+        { "$group": { "_id": "$address.city", "n": { "$sum": 1 }, "balance": { "$avg": "$balance" } } },
+    ] };
+    Box::new(move |client| {
+        check_batch(client.call("bench", &command, None)?, |found| found == 97)?;
+        Ok(1)
+    })
+}
+
+fn sort_limit(_: &Side, _: usize, _: usize, _: usize) -> Step {
+    let command = rawdoc! { "find": "c", "sort": { "rank": -1, "_id": 1 }, "limit": 20 };
+    Box::new(move |client| {
+        check_batch(client.call("bench", &command, None)?, |found| found == 20)?;
+        Ok(1)
+    })
+}
+
+fn distinct(_: &Side, _: usize, _: usize, _: usize) -> Step {
+    let command = rawdoc! { "distinct": "c", "key": "address.city" };
+    Box::new(move |client| {
+        let reply = client.call("bench", &command, None)?;
+        ensure!(
+            reply.get_array("values")?.into_iter().count() == 97,
+            "wrong values"
+        );
+        Ok(1)
+    })
+}
+
+fn lookup(_: &Side, _: usize, _: usize, _: usize) -> Step {
+    let command = rawdoc! { "aggregate": "c", "cursor": { "batchSize": 2_000 }, "pipeline": [
+        { "$match": { "group": { "$lt": 100 } } },
+        { "$lookup": { "from": "c", "localField": "rank", "foreignField": "_id", "as": "other" } },
+        { "$project": { "n": { "$size": "$other" } } },
+    ] };
+    Box::new(move |client| {
+        check_batch(client.call("bench", &command, None)?, |found| {
+            found == 1_000
+        })?;
+        Ok(1)
+    })
+}
+
+/// The first of a million ids that no other connection or round inserts.
+fn unused_ids() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) * 1_000_000
+}
+
+fn insert(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let command = durable(side, rawdoc! { "insert": "inserted" });
+    let mut next = unused_ids();
+    Box::new(move |client| {
+        let mut document = rawdoc! { "_id": i64::try_from(next)? };
+        next += 1;
+        for element in self::document(next % 1_000_000).iter().skip(1) {
+            let (key, value) = element?;
+            document.append(key, value);
+        }
+        check_n(
+            client.call("bench", &command, Some(("documents", &[document])))?,
+            1,
+        )?;
+        Ok(1)
+    })
+}
+
+fn update(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let mut random = Random::new(connection, round);
+    let command = durable(side, rawdoc! { "update": "c" });
+    Box::new(move |client| {
+        let statement =
+            rawdoc! { "q": { "_id": random.below(documents) }, "u": { "$inc": { "visits": 1 } } };
+        check_n(
+            client.call("bench", &command, Some(("updates", &[statement])))?,
+            1,
+        )?;
+        Ok(1)
+    })
+}
+
+fn bulk(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let command = durable(side, rawdoc! { "insert": "bulk", "ordered": true });
+    let mut next = unused_ids();
+    Box::new(move |client| {
+        let documents: Vec<RawDocumentBuf> = (next..next + 1_000).map(document).collect();
+        next += 1_000;
+        check_n(
+            client.call("bench", &command, Some(("documents", &documents)))?,
+            1_000,
+        )?;
+        Ok(1_000)
+    })
+}
