@@ -68,6 +68,13 @@ impl Regex {
         let matcher = match plain.then(|| literal(text)).flatten() {
             Some(matcher) => matcher,
             None => {
+                if text.contains('#') || text.contains("\\Q") {
+                    // mongod compiles a pattern inside a group too, where an open comment or quotation swallows the end.
+                    builder
+                        .utf(true)
+                        .build(&format!("(?:{text})"))
+                        .map_err(|error| invalid(&error.to_string()))?;
+                }
                 let bounded = format!("(*LIMIT_MATCH={MATCH_STEPS_MAX}){text}");
                 let compiled = builder
                     .utf(true)
@@ -165,7 +172,7 @@ mod tests {
         assert!(matches("^ab", "", "abc"));
         assert!(matches("^B", "im", "a\nb"));
         assert!(matches("a.c", "s", "a\nc"));
-        assert!(matches("a b # c", "x", "ab"));
+        assert!(matches("a b # c\n", "x", "ab"));
         assert!(matches(r"(a)(?=b)\1?", "", "ab"));
         assert!(matches(r"(\w)\1", "", "hello"));
         assert!(matches("^.$", "", "é"));
@@ -188,6 +195,8 @@ mod tests {
         assert_eq!(code("(", ""), 51091);
         assert_eq!(code("a", "g"), 51108);
         assert_eq!(code("a\0b", ""), 2);
+        assert_eq!(code("a # comment", "x"), 51091);
+        assert_eq!(code(r"\Qa", ""), 51091);
         assert_eq!(code(&"x".repeat(32_762), ""), 51091);
         Regex::new((*"x".repeat(32_761)).into(), "".into()).unwrap();
     }
