@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::sort_key::sort_key;
 use super::{Child, Meta, Metadata, Node, Projection, Slice};
 use crate::expr::Scope;
 use crate::filter::Filter;
@@ -16,6 +17,7 @@ const LINEAR_MAX: usize = 8;
 struct Run<'a> {
     scope: Scope<'a>,
     metadata: &'a Metadata,
+    sort_key: Option<Value>,
 }
 
 /// How a level was reached.
@@ -33,9 +35,14 @@ pub(super) fn apply(
     env: &Env<'_>,
     metadata: &Metadata,
 ) -> Result<Bytes> {
+    let sort_key = match &projection.sort {
+        Some(sort) => Some(sort_key(sort, Doc::new(doc))?),
+        None => None,
+    };
     let run = Run {
         scope: Scope::new(doc, env),
         metadata,
+        sort_key,
     };
     let way = Way {
         pending: true,
@@ -300,7 +307,6 @@ impl Run<'_> {
                 .record_id
                 .map_or(ValueRef::Missing, ValueRef::Int64),
             Meta::SortKey => self
-                .metadata
                 .sort_key
                 .as_ref()
                 .map_or(ValueRef::Missing, Value::as_ref),

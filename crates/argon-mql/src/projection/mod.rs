@@ -8,12 +8,14 @@
 
 mod apply;
 mod parse;
+mod sort_key;
 
 use bytes::Bytes;
 
 use crate::expr::Expr;
 use crate::filter::Filter;
-use crate::value::{Doc, Value};
+use crate::sort::Sort;
+use crate::value::Doc;
 use crate::{Env, Error, ErrorCode, ParseContext, Result};
 
 /// Largest document that may come back, in bytes.
@@ -36,7 +38,8 @@ pub struct Projection {
     root: Node,
     inclusive: bool,
     needs_match: bool,
-    needs_sort_key: bool,
+    /// What `{$meta: "sortKey"}` is the key of, if it occurs.
+    sort: Option<Sort>,
     /// Whether the result can be larger than the document.
     grows: bool,
     simple: bool,
@@ -49,8 +52,6 @@ pub struct Metadata {
     pub matched: Option<usize>,
     /// `{$meta: "recordId"}`.
     pub record_id: Option<i64>,
-    /// `{$meta: "sortKey"}`: an array with the values sorted by.
-    pub sort_key: Option<Value>,
 }
 
 /// The fields at one level.
@@ -101,19 +102,28 @@ impl Projection {
     ///
     /// # Errors
     /// MongoDB's codes: 31249 and 31250 for paths in conflict, 31253 and 31254 for a mixture of inclusion and
-    /// exclusion, …. `$project` puts "Invalid $project :: caused by :: " before their texts.
+    /// exclusion, `BadValue` for a sort key without a sort, …. `$project` puts "Invalid $project :: caused by :: "
+    /// before their texts.
     pub fn parse(spec: Doc<'_>, flavor: Flavor, cx: &ParseContext) -> Result<Projection> {
-        parse::parse(spec, flavor, cx)
+        Projection::parse_sorted(spec, flavor, None, cx)
+    }
+
+    /// As [`parse`](Self::parse), for documents that come sorted by `sort`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_sorted(
+        spec: Doc<'_>,
+        flavor: Flavor,
+        sort: Option<&Sort>,
+        cx: &ParseContext,
+    ) -> Result<Projection> {
+        parse::parse(spec, flavor, sort, cx)
     }
 
     /// Whether it needs to know which array element the filter matched.
     pub fn needs_match(&self) -> bool {
         self.needs_match
-    }
-
-    /// Whether it needs the key that the document was sorted by; without a sort it has to be refused.
-    pub fn needs_sort_key(&self) -> bool {
-        self.needs_sort_key
     }
 
     /// Whether it names what is kept, not what is left out.

@@ -5,6 +5,7 @@ use bstr::ByteSlice;
 use super::{Child, Flavor, Meta, Node, Projection, Slice};
 use crate::expr::{self, Expr};
 use crate::filter::Filter;
+use crate::sort::Sort;
 use crate::update::show;
 use crate::value::{Doc, DocBuf, Element, Number, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
@@ -30,7 +31,12 @@ struct Reader<'a> {
     positional: bool,
 }
 
-pub(super) fn parse(spec: Doc<'_>, flavor: Flavor, cx: &ParseContext) -> Result<Projection> {
+pub(super) fn parse(
+    spec: Doc<'_>,
+    flavor: Flavor,
+    sort: Option<&Sort>,
+    cx: &ParseContext,
+) -> Result<Projection> {
     if spec.is_empty() && flavor == Flavor::Aggregate {
         return Err(Error::location(
             51272,
@@ -53,7 +59,7 @@ pub(super) fn parse(spec: Doc<'_>, flavor: Flavor, cx: &ParseContext) -> Result<
     for element in spec.iter() {
         reader.field(&[], &element)?;
     }
-    reader.finish()
+    reader.finish(sort)
 }
 
 impl Reader<'_> {
@@ -377,7 +383,12 @@ impl Reader<'_> {
         self.include(element)
     }
 
-    fn finish(mut self) -> Result<Projection> {
+    fn finish(mut self, sort: Option<&Sort>) -> Result<Projection> {
+        if self.has_sort_key && sort.is_none() {
+            return Err(Error::bad_value(
+                "cannot use sortKey $meta projection without a sort",
+            ));
+        }
         let inclusive = self.inclusive.unwrap_or(match self.id {
             Some(true) => true,
             _ => match self.flavor {
@@ -407,7 +418,7 @@ impl Reader<'_> {
             root: self.root,
             inclusive,
             needs_match: self.positional,
-            needs_sort_key: self.has_sort_key,
+            sort: sort.filter(|_| self.has_sort_key).cloned(),
             grows: self.has_expression || self.has_meta,
             simple,
         })
