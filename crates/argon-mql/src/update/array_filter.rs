@@ -28,12 +28,7 @@ impl ArrayFilters {
     pub(super) fn parse(filters: Doc<'_>, cx: &ParseContext) -> Result<ArrayFilters> {
         let mut parsed: Vec<ArrayFilter> = Vec::new();
         for filter in filters.values() {
-            let ValueRef::Document(doc) = filter else {
-                return Err(Error::type_mismatch(format!(
-                    "BSON field 'update.updates.arrayFilters' is the wrong type '{}', expected type 'object'",
-                    filter.type_name()
-                )));
-            };
+            let doc = document(filter)?;
             let wrap = |error: Error| error.context("Error parsing array filter :: caused by :: ");
             refuse_outside_queries(doc).map_err(wrap)?;
             let filter = Filter::parse(doc, cx).map_err(wrap)?;
@@ -113,6 +108,17 @@ impl ArrayFilters {
         let mut doc = DocBuf::with_capacity(64);
         doc.append(id, element);
         filter.filter.matches(&doc.finish(), env)
+    }
+}
+
+/// An array filter has to be a document.
+pub(super) fn document(filter: ValueRef<'_>) -> Result<Doc<'_>> {
+    match filter {
+        ValueRef::Document(doc) => Ok(doc),
+        other => Err(Error::type_mismatch(format!(
+            "BSON field 'update.updates.arrayFilters' is the wrong type '{}', expected type 'object'",
+            other.type_name()
+        ))),
     }
 }
 

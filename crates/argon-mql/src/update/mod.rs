@@ -111,18 +111,20 @@ impl Update {
         ))))
     }
 
-    /// Checks what mongod checks of `spec` while it reads the command: where this fails the whole command does, where
-    /// [`parse`](Self::parse) fails its one statement.
+    /// Checks what mongod checks of `spec` and its array filters while it reads the command: where this fails the whole
+    /// command does, where [`parse`](Self::parse) fails its one statement.
     ///
     /// # Errors
-    /// `FailedToParse` for what is neither document nor array, `TypeMismatch` for a stage that is no document, 40323 and
-    /// 40324 for one that does not name one known stage.
-    pub fn check(spec: ValueRef<'_>) -> Result<()> {
+    /// `FailedToParse` for what is neither document nor array, `TypeMismatch` for a stage or an array filter that is no
+    /// document, 40323 and 40324 for a stage that does not name one known stage.
+    pub fn check(spec: ValueRef<'_>, array_filters: Option<Doc<'_>>) -> Result<()> {
         match spec {
-            ValueRef::Document(_) => Ok(()),
-            ValueRef::Array(stages) => pipeline::check(stages),
-            _ => Err(neither_object_nor_array()),
+            ValueRef::Document(_) => {}
+            ValueRef::Array(stages) => pipeline::check(stages)?,
+            _ => return Err(neither_object_nor_array()),
         }
+        let mut filters = array_filters.unwrap_or(Doc::EMPTY).values();
+        filters.try_for_each(|filter| array_filter::document(filter).map(drop))
     }
 
     /// Whether it is a whole new document.
