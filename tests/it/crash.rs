@@ -37,6 +37,7 @@ const COLLECTION: &str = "docs";
 #[test]
 fn kill_9_loses_nothing() {
     let seed = seed();
+    eprintln!("ARGON_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let mut argon = Argon::start(Path::new(env!("CARGO_BIN_EXE_argon"))).unwrap();
     prepare(&mut argon.connect().unwrap());
@@ -72,6 +73,14 @@ fn kill_9_loses_nothing() {
         &mut argon.connect().unwrap(),
         &mut writers,
         "after a clean stop",
+    );
+    let acknowledged: usize = writers.iter().map(|writer| writer.acknowledged).sum();
+    let settled: usize = writers.iter().map(|writer| writer.settled).sum();
+    eprintln!("{acknowledged} commands acknowledged, {settled} done but not acknowledged");
+    let enough = KILLS * writers.len();
+    assert!(
+        acknowledged > enough,
+        "only {acknowledged} commands: proves little"
     );
 }
 
@@ -213,6 +222,9 @@ struct Writer {
     next_id: i32,
     /// The command whose answer never came.
     pending: Option<Change>,
+    /// How many commands were acknowledged, and how many were found done though they were not.
+    acknowledged: usize,
+    settled: usize,
 }
 
 /// What one command does to a writer's documents.
@@ -237,6 +249,8 @@ impl Writer {
             model,
             next_id,
             pending: None,
+            acknowledged: 0,
+            settled: 0,
         }
     }
 
@@ -253,7 +267,10 @@ impl Writer {
                 is_ok(&reply) && !refused,
                 "{command:?} was answered with {reply:?}"
             );
-            self.acknowledged();
+            if let Some(change) = self.pending.take() {
+                change.apply(&mut self.model);
+            }
+            self.acknowledged += 1;
         }
     }
 
@@ -299,12 +316,6 @@ impl Writer {
         }
     }
 
-    fn acknowledged(&mut self) {
-        if let Some(change) = self.pending.take() {
-            change.apply(&mut self.model);
-        }
-    }
-
     /// Accepts `found` if it is the model, with or without the whole pending command.
     fn settle(&mut self, found: BTreeMap<i32, i32>, when: &str) {
         let pending = self.pending.take();
@@ -326,6 +337,7 @@ impl Writer {
             differences(&self.model, &found),
         );
         self.model = with_pending;
+        self.settled += 1;
     }
 }
 
