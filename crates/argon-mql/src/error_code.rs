@@ -85,6 +85,7 @@ error_codes! {
     136 CappedPositionLost,
     146 ExceededMemoryLimit,
     159 DurationOverflow,
+    161 IncompatibleCollationVersion,
     165 ViewDepthLimitExceeded,
     166 CommandNotSupportedOnView,
     167 OptionNotSupportedOnView,
