@@ -16,20 +16,20 @@ ci:
 
 # Unit tests, case files, crash and malformed-input tests
 test *args:
-    source scripts/env; cargo nextest run --workspace "$@"
+    @source scripts/env; if [ $# = 0 ]; then set -- --workspace; fi; cargo nextest run "$@"
 
 # Play case files on Argon
 cases filter="":
-    source scripts/env; cargo build --quiet --bin argon; cargo run --quiet -p argon-testkit --bin check -- argon "$1"
+    @source scripts/env; cargo build --quiet --bin argon; cargo run --quiet -p argon-testkit --bin check -- argon "$1"
 
 # Play case files on mongod and on Argon
 compat filter="":
-    source scripts/env; cargo run --quiet -p argon-testkit --bin check -- mongod "$1"
+    @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- mongod "$1"
     @just cases "$1"
 
 # Write mongod's answers into case files
 record filter="":
-    source scripts/env; cargo run --quiet -p argon-testkit --bin record -- "$1"
+    @source scripts/env; cargo run --quiet -p argon-testkit --bin record -- "$1"
 
 # Driver tests, each against a server of its own
 drivers filter="":
@@ -42,8 +42,8 @@ fuzz target seconds="60":
 
 # Benchmarks against mongod, on this machine
 bench *args:
-    source scripts/env; cargo build --release --quiet -p argon -p argon-compare; cargo run --release --quiet -p argon-compare -- "$@"
+    @source scripts/env; cargo build --release --quiet -p argon -p argon-compare; cargo run --release --quiet -p argon-compare -- "$@"
 
 # Start a server for trying things out
 serve *args:
-    cargo run --release --quiet -- serve "$@"
+    @cargo run --release --quiet -- serve "$@"
