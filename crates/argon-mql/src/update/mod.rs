@@ -28,12 +28,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::collation::Collation;
-use crate::stage::Pipeline;
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
 use array_filter::ArrayFilters;
 use modifier::{Operand, Parsed, Place};
 use path::Path;
+use pipeline::Stages;
 use tree::Fields;
 
 /// Largest document that an update may make, in bytes.
@@ -46,6 +46,8 @@ pub const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub struct UpdateOptions<'a> {
     /// `arrayFilters`, a BSON array.
     pub array_filters: Option<Doc<'a>>,
+    /// `c`: variables of a pipeline, taken as they stand.
+    pub constants: Option<Doc<'a>>,
     /// Whether every matching document is updated: not for replacements.
     pub multi: bool,
     /// How strings compare in `$min`, `$max`, `$addToSet`, `$pull`, `$push`.
@@ -60,7 +62,7 @@ pub struct Update(Kind);
 enum Kind {
     Replace(Bytes),
     Modify(Modifiers),
-    Pipeline(Pipeline),
+    Pipeline(Stages),
 }
 
 #[derive(Debug, Default)]
@@ -84,7 +86,7 @@ impl Update {
         let spec = match spec {
             ValueRef::Document(spec) => spec,
             ValueRef::Array(stages) => {
-                let pipeline = pipeline::parse(stages, cx)?;
+                let pipeline = Stages::parse(stages, options.constants, cx)?;
                 if options.array_filters.is_some() {
                     return Err(Error::failed_to_parse(
                         "arrayFilters may not be specified for pipeline-style updates",
@@ -94,6 +96,12 @@ impl Update {
             }
             _ => return Err(neither_object_nor_array()),
         };
+        if options.constants.is_some() {
+            return Err(Error::location(
+                51198,
+                "Constant values may only be specified for pipeline updates",
+            ));
+        }
         let modifies = spec
             .iter()
             .next()
@@ -160,7 +168,7 @@ impl Update {
         let changed = match &self.0 {
             Kind::Replace(spec) => replace::apply(spec, root, env)?,
             Kind::Pipeline(pipeline) => {
-                let new = pipeline::run(pipeline, doc, env)?;
+                let new = pipeline.run(doc, env)?;
                 if new == doc {
                     None
                 } else {
@@ -224,7 +232,7 @@ impl Update {
             }
             Kind::Pipeline(pipeline) => {
                 let seed = upsert::seed(filter)?;
-                let new = pipeline::run(pipeline, &seed, env)?;
+                let new = pipeline.run(&seed, env)?;
                 replace::with_id(Doc::new(&new), Doc::new(&seed).element(b"_id"), None)?
             }
             Kind::Modify(modifiers) => {
