@@ -30,6 +30,10 @@ impl State for Push {
         Ok(self.array.byte_len() - before)
     }
 
+    fn value(&self) -> Result<Value> {
+        Ok(Value::Array(self.array.clone().finish()))
+    }
+
     fn finish(&mut self) -> Result<Value> {
         Ok(Value::Array(std::mem::take(&mut self.array).finish()))
     }
@@ -63,6 +67,10 @@ impl State for AddToSet {
         }
         self.keys.insert(sortable.into_boxed_slice());
         Ok(grown)
+    }
+
+    fn value(&self) -> Result<Value> {
+        Ok(Value::Array(self.array.clone().finish()))
     }
 
     fn finish(&mut self) -> Result<Value> {

@@ -80,7 +80,7 @@ impl<const GREATEST: bool, const LAST: bool> State for Extreme<GREATEST, LAST> {
         Ok(size.saturating_sub(before))
     }
 
-    fn finish(&mut self) -> Result<Value> {
-        Ok(self.0.take().unwrap_or(Value::Null))
+    fn value(&self) -> Result<Value> {
+        Ok(self.0.clone().unwrap_or(Value::Null))
     }
 }

@@ -46,10 +46,10 @@ impl State for Merge {
         Ok(grown)
     }
 
-    fn finish(&mut self) -> Result<Value> {
+    fn value(&self) -> Result<Value> {
         let mut out = DocBuf::new();
-        for (name, value) in std::mem::take(&mut self.0) {
-            out.append(&name, value.as_ref());
+        for (name, value) in &self.0 {
+            out.append(name, value.as_ref());
         }
         Ok(Value::Document(out.finish()))
     }

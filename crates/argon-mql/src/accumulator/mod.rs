@@ -26,7 +26,8 @@ use crate::expr::{Expr, Operand, Scope};
 use crate::value::{Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
-pub(crate) use std_dev::StdDev;
+pub(crate) use sort_n::{check_n, n_arguments, sorted_arguments};
+pub(crate) use std_dev::{StdDev, to_f64};
 pub(crate) use sum::Sum;
 
 /// Most bytes that one accumulator may gather in one group before `$push` and `$addToSet` give up.
@@ -61,11 +62,19 @@ pub(crate) trait Column: Send {
     /// What the arguments fail with, and what the accumulator cannot take.
     fn add(&mut self, group: usize, doc: &Bytes, scope: &Scope<'_>) -> Result<usize>;
 
-    /// The result for `group`; called once for each.
+    /// The result for `group` so far.
     ///
     /// # Errors
     /// What cannot be represented.
-    fn finish(&mut self, group: usize) -> Result<Value>;
+    fn value(&self, group: usize) -> Result<Value>;
+
+    /// The result for `group`, which is not asked for anything afterwards.
+    ///
+    /// # Errors
+    /// As [`value`](Column::value).
+    fn finish(&mut self, group: usize) -> Result<Value> {
+        self.value(group)
+    }
 }
 
 /// The state of an accumulator with one argument, for one group.
@@ -73,8 +82,13 @@ pub(super) trait State: Default + Send {
     /// Takes `value` in, and answers by how many bytes the state grew. Strings are compared by `collation`.
     fn add(&mut self, value: Operand<'_>, collation: Option<&Collation>) -> Result<usize>;
 
-    /// The result.
-    fn finish(&mut self) -> Result<Value>;
+    /// The result so far.
+    fn value(&self) -> Result<Value>;
+
+    /// The result, at the end.
+    fn finish(&mut self) -> Result<Value> {
+        self.value()
+    }
 }
 
 /// What an accumulator's row parses its argument with.
@@ -257,11 +271,14 @@ impl<S: State + 'static> Column for UnaryColumn<S> {
         }
     }
 
+    fn value(&self, group: usize) -> Result<Value> {
+        self.states.get(group).map_or(Ok(Value::Null), State::value)
+    }
+
     fn finish(&mut self, group: usize) -> Result<Value> {
-        match self.states.get_mut(group) {
-            Some(state) => state.finish(),
-            None => Ok(Value::Null),
-        }
+        self.states
+            .get_mut(group)
+            .map_or(Ok(Value::Null), State::finish)
     }
 }
 

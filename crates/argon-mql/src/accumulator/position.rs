@@ -44,8 +44,8 @@ impl State for First {
         Ok(size)
     }
 
-    fn finish(&mut self) -> Result<Value> {
-        Ok(self.0.take().unwrap_or(Value::Null))
+    fn value(&self) -> Result<Value> {
+        Ok(self.0.clone().unwrap_or(Value::Null))
     }
 }
 
@@ -62,7 +62,7 @@ impl State for Last {
         Ok(size.saturating_sub(before))
     }
 
-    fn finish(&mut self) -> Result<Value> {
-        Ok(self.0.take().unwrap_or(Value::Null))
+    fn value(&self) -> Result<Value> {
+        Ok(self.0.clone().unwrap_or(Value::Null))
     }
 }

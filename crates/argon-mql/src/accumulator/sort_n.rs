@@ -381,20 +381,24 @@ impl Column for BestColumn {
         Ok(group.bytes.saturating_sub(before))
     }
 
-    fn finish(&mut self, group: usize) -> Result<Value> {
-        let Some(group) = self.groups.get_mut(group) else {
+    fn value(&self, group: usize) -> Result<Value> {
+        let Some(group) = self.groups.get(group) else {
             return Ok(Value::Null);
         };
-        let values: Vec<Value> = match &mut group.values {
-            Values::Arrived(values) => std::mem::take(values).into(),
-            Values::Ordered(values, _) => std::mem::take(values).into_values().collect(),
-        };
-        if self.spec.n.is_none() {
-            return Ok(values.into_iter().next().unwrap_or(Value::Null));
-        }
-        Ok(Value::Array(DocBuf::array(
-            values.iter().map(Value::as_ref),
-        )))
+        let many = self.spec.n.is_some();
+        Ok(match &group.values {
+            Values::Arrived(values) => result(values.iter(), many),
+            Values::Ordered(values, _) => result(values.values(), many),
+        })
+    }
+}
+
+/// The values as an array, or the only one.
+fn result<'v>(mut values: impl Iterator<Item = &'v Value>, many: bool) -> Value {
+    if many {
+        Value::Array(DocBuf::array(values.map(Value::as_ref)))
+    } else {
+        values.next().cloned().unwrap_or(Value::Null)
     }
 }
 

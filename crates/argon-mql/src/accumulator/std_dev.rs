@@ -69,7 +69,7 @@ impl State for Population {
         Ok(0)
     }
 
-    fn finish(&mut self) -> Result<Value> {
+    fn value(&self) -> Result<Value> {
         Ok(self.0.value(false))
     }
 }
@@ -82,7 +82,7 @@ impl State for Sample {
         Ok(0)
     }
 
-    fn finish(&mut self) -> Result<Value> {
+    fn value(&self) -> Result<Value> {
         Ok(self.0.value(true))
     }
 }

@@ -109,12 +109,12 @@ impl Sum {
     }
 
     /// Whether a decimal is part of it.
-    fn is_decimal(&self) -> bool {
+    pub(crate) fn is_decimal(&self) -> bool {
         self.kind == Kind::Decimal
     }
 
     /// The part that is no decimal, as a double.
-    fn to_f64(&self) -> f64 {
+    pub(crate) fn to_f64(&self) -> f64 {
         if self.has_double {
             self.high
         } else {
@@ -122,7 +122,8 @@ impl Sum {
         }
     }
 
-    fn to_decimal(&self) -> Decimal {
+    /// All of it, as a decimal.
+    pub(crate) fn to_decimal(&self) -> Decimal {
         let (high, low) = if self.has_double {
             (self.high, self.low)
         } else {
@@ -176,8 +177,8 @@ impl State for Sum {
         Ok(0)
     }
 
-    fn finish(&mut self) -> Result<Value> {
-        Ok(self.value())
+    fn value(&self) -> Result<Value> {
+        Ok(Sum::value(self))
     }
 }
 
@@ -195,7 +196,7 @@ impl State for Average {
         Ok(0)
     }
 
-    fn finish(&mut self) -> Result<Value> {
+    fn value(&self) -> Result<Value> {
         Ok(self.sum.average(self.count))
     }
 }

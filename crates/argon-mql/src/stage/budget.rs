@@ -40,11 +40,6 @@ impl Budget {
         Ok(())
     }
 
-    /// Gives back everything.
-    pub(super) fn clear(&mut self) {
-        self.used = 0;
-    }
-
     #[cold]
     fn check(&self, cx: &Context<'_>) -> Result<()> {
         if !cx.allow_disk_use {

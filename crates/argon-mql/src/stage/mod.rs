@@ -32,12 +32,14 @@ mod project;
 mod redact;
 mod replace_root;
 mod sample;
+mod set_window_fields;
 mod sink;
 mod skip;
 mod sort;
 mod sort_by_count;
 mod source;
 mod system;
+mod time_unit;
 mod union_with;
 mod unset;
 mod unwind;
@@ -210,6 +212,7 @@ static STAGES: &[StageOp] = &[
     StageOp::anywhere("$replaceWith", replace_root::replace_with),
     StageOp::anywhere("$sample", sample::parse),
     StageOp::anywhere("$set", add_fields::parse),
+    StageOp::anywhere("$setWindowFields", set_window_fields::parse),
     StageOp::anywhere("$skip", skip::parse),
     StageOp::anywhere("$sort", sort::parse),
     StageOp::anywhere("$sortByCount", sort_by_count::parse),
