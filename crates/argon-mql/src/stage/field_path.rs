@@ -66,6 +66,11 @@ impl FieldPath {
         &self.names
     }
 
+    /// Whether one of the two leads to the other or to something inside it.
+    pub(crate) fn overlaps(&self, other: &FieldPath) -> bool {
+        self.names.iter().zip(&other.names).all(|(a, b)| a == b)
+    }
+
     /// The path as written.
     pub(crate) fn text(&self) -> Vec<u8> {
         self.names.join(&b'.')

@@ -17,9 +17,11 @@ mod bucket;
 mod bucket_auto;
 mod budget;
 mod count;
+mod densify;
 mod documents;
 mod facet;
 mod field_path;
+mod fill;
 mod graph_lookup;
 mod group;
 mod group_id;
@@ -189,11 +191,13 @@ static STAGES: &[StageOp] = &[
     StageOp::first("$collStats", system::coll_stats),
     StageOp::anywhere("$count", count::parse),
     StageOp::first("$currentOp", system::current_op),
+    StageOp::anywhere("$densify", densify::parse),
     StageOp::first("$documents", documents::parse),
     StageOp {
         in_facet: false,
         ..StageOp::anywhere("$facet", facet::parse)
     },
+    StageOp::anywhere("$fill", fill::parse),
     StageOp::first("$geoNear", options::geo_near),
     StageOp::anywhere("$graphLookup", graph_lookup::parse),
     StageOp::anywhere("$group", group::parse),
