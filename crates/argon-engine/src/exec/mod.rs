@@ -5,10 +5,12 @@
 
 mod find;
 mod records;
+mod sink;
 mod write;
 
 pub use find::{Find, Reading, aggregate, count_all, find};
-pub use records::{Records, plan};
+pub use records::{Examined, Records, examine, plan};
+pub use sink::{merge, out};
 pub use write::{
     Deleted, FindAndModify, Modified, Update, Updated, delete, find_and_modify, update,
 };

@@ -22,6 +22,19 @@ pub struct Records {
     filter: Option<Filter>,
     access: Access,
     ready: VecDeque<(RecordId, Bytes)>,
+    /// Index entries and documents looked at.
+    pub(super) examined: Examined,
+}
+
+/// What a query looked at, for `explain`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Examined {
+    /// Index entries.
+    pub keys: u64,
+    /// Documents.
+    pub documents: u64,
+    /// Documents that passed the filter.
+    pub found: u64,
 }
 
 /// How the next documents are found.
@@ -121,6 +134,7 @@ impl Records {
             filter: (!plan.is_exact() && !filter.is_empty()).then_some(filter),
             access,
             ready: VecDeque::new(),
+            examined: Examined::default(),
         }
     }
 
@@ -151,6 +165,7 @@ impl Records {
                 };
                 if let Some(record) = self.collection.find_id(id.as_ref())
                     && let Some(document) = self.collection.document(record)
+                    && self.examined.document()
                     && passes(self.filter.as_ref(), document, env)?
                 {
                     self.ready.push_back((record, document.clone()));
@@ -161,6 +176,7 @@ impl Records {
                 let mut last = None;
                 let mut look = |record: RecordId, document: &Bytes| -> Result<()> {
                     last = Some(record);
+                    self.examined.document();
                     if passes(self.filter.as_ref(), document, env)? {
                         self.ready.push_back((record, document.clone()));
                     }
@@ -182,12 +198,15 @@ impl Records {
             }
             Access::Index(access) => {
                 (env.check_interrupt)()?;
-                let more = access.step(&self.collection, |record, document| {
-                    if passes(self.filter.as_ref(), document, env)? {
-                        self.ready.push_back((record, document.clone()));
-                    }
-                    Ok(())
-                })?;
+                let examined = &mut self.examined;
+                let more =
+                    access.step(&self.collection, &mut examined.keys, |record, document| {
+                        examined.documents += 1;
+                        if passes(self.filter.as_ref(), document, env)? {
+                            self.ready.push_back((record, document.clone()));
+                        }
+                        Ok(())
+                    })?;
                 if !more {
                     self.access = Access::Done;
                 }
@@ -203,7 +222,10 @@ impl Records {
                             self.ready.push_back((record, document));
                         }
                     }
-                    None => drop(branches.next()),
+                    None => {
+                        self.examined.add(branch.examined);
+                        drop(branches.next());
+                    }
                 }
             }
         }
@@ -218,11 +240,46 @@ fn passes(filter: Option<&Filter>, document: &Bytes, env: &Env<'_>) -> Result<bo
     }
 }
 
+impl Examined {
+    fn document(&mut self) -> bool {
+        self.documents += 1;
+        true
+    }
+
+    fn add(&mut self, other: Examined) {
+        self.keys += other.keys;
+        self.documents += other.documents;
+    }
+}
+
+/// Runs `plan` for its counts only, up to `enough` documents.
+///
+/// # Errors
+/// What the filter's expressions fail with, and the command's interruption.
+pub fn examine(
+    collection: &Arc<Collection>,
+    filter: &Filter,
+    plan: &Plan,
+    enough: Option<u64>,
+    env: &Env<'_>,
+) -> Result<Examined> {
+    let mut records = Records::new(Arc::clone(collection), filter.clone(), plan);
+    let mut found = 0;
+    while enough.is_none_or(|enough| found < enough) && records.next(env)?.is_some() {
+        found += 1;
+    }
+    Ok(Examined {
+        found,
+        ..records.examined
+    })
+}
+
 impl IndexAccess {
     /// Looks at the next entries of the first range left; false if none is left.
     fn step(
         &mut self,
         collection: &Collection,
+        keys: &mut u64,
         mut look: impl FnMut(RecordId, &Bytes) -> Result<()>,
     ) -> Result<bool> {
         let Some((low, high)) = self.ranges.front_mut() else {
@@ -233,6 +290,7 @@ impl IndexAccess {
         let mut looked = 0;
         let mut visit = |key: Key, record: RecordId| -> Result<bool> {
             looked += 1;
+            *keys += 1;
             last = Some(key);
             let fresh = self.seen.as_mut().is_none_or(|seen| seen.insert(record));
             if fresh && let Some(document) = collection.document(record) {

@@ -1,10 +1,15 @@
 //! `aggregate`.
 
-use argon_engine::exec::{Reading, aggregate};
-use argon_mql::stage::Pipeline;
-use argon_mql::{ErrorCode, ValueRef};
+use std::sync::Arc;
+
+use argon_engine::exec::{self, Reading, aggregate};
+use argon_engine::state::State;
+use argon_mql::stage::{Context, Pipeline, Sink, Source};
+use argon_mql::{ErrorCode, Value, ValueRef};
+use bytes::Bytes;
 
 use super::query::{self, Common};
+use super::write::{self, implicit_options, new_id};
 use super::{Access, Command, Cx, batch};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -17,6 +22,9 @@ pub(super) const COMMAND: Command = Command {
     help: "Runs a pipeline over a collection.",
     run: |cx| Box::pin(run(cx)),
 };
+
+/// Most bytes that one pipeline writes: they are one record, and in memory until it is made.
+const SINK_BYTES_MAX: usize = 1 << 30;
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = match cx.request.subject() {
@@ -31,6 +39,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut cursor = None;
     let mut hint = ValueRef::Missing;
     let mut allow_disk_use = true;
+    let mut explain = false;
     let mut common = Common::default();
     for element in cx.request.arguments().skip(1) {
         let argument = Argument {
@@ -45,9 +54,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             }
             b"hint" => hint = element.value(),
             b"allowDiskUse" => allow_disk_use = argument.bool()?,
-            b"explain" => {
-                argument.bool()?;
-            }
+            b"explain" => explain = argument.bool()?,
             b"bypassDocumentValidation" | b"fromMongos" | b"needsMerge" | b"isMapReduceCommand" => {
                 argument.bool()?;
             }
@@ -57,6 +64,9 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
     }
     let stages = stages.ok_or_else(|| missing_field("aggregate.pipeline"))?;
+    if explain {
+        return super::explain::aggregate(cx).await;
+    }
     if cursor.is_none() {
         return Err(Error::failed_to_parse(
             "The 'cursor' option is required, except for aggregate with the explain argument",
@@ -64,15 +74,17 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let (variables, parse) = query::variables(cx, &common)?;
     let pipeline = Pipeline::parse(stages, &parse)?;
-    if let Some(sink) = pipeline.sink() {
-        return Err(Error::new(
-            ErrorCode::CommandNotSupported,
-            format!("{} is not supported yet", sink.name()),
-        ));
-    }
+    let named = (collection != "$cmd.aggregate").then_some(collection);
+    pipeline.check_namespace(&cx.request.database, named)?;
     let target = state.collection(collection).cloned();
     let heavy = query::is_heavy(target.as_ref(), &None);
     let source = aggregate(target.as_ref(), &pipeline, query::hint(hint)?.as_ref())?;
+    if let Some(sink) = pipeline.sink() {
+        let documents = drain(cx, source, &state, &variables, allow_disk_use)?;
+        write(cx, sink, &documents, &variables).await?;
+        let namespace = format!("{}.{collection}", cx.request.database);
+        return batch::listing(cx, namespace, Vec::new(), None);
+    }
     batch::first(
         cx,
         batch::Opened {
@@ -87,4 +99,69 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             heavy,
         },
     )
+}
+
+/// Everything that the pipeline gives, before it is written.
+fn drain(
+    cx: &Cx<'_>,
+    mut source: Box<dyn Source>,
+    state: &Arc<State>,
+    variables: &[(String, Value)],
+    allow_disk_use: bool,
+) -> Result<Vec<Bytes>> {
+    let check = || cx.operation.check();
+    let env = cx.env(variables.to_vec(), &check);
+    let reader = Reading::new(Arc::clone(state));
+    let context = Context {
+        env: &env,
+        reader: &reader,
+        allow_disk_use,
+    };
+    let mut documents = Vec::new();
+    let mut bytes = 0;
+    tokio::task::block_in_place(|| {
+        while let Some(document) = source.next(&context)? {
+            bytes += document.len();
+            if bytes > SINK_BYTES_MAX {
+                return Err(Error::new(
+                    ErrorCode::ExceededMemoryLimit,
+                    format!("$out and $merge write at most {SINK_BYTES_MAX} bytes at a time"),
+                ));
+            }
+            documents.push(document);
+        }
+        Ok(documents)
+    })
+}
+
+/// Writes the documents where the pipeline's last stage says, as one record.
+async fn write(
+    cx: &Cx<'_>,
+    sink: &Sink,
+    documents: &[Bytes],
+    variables: &[(String, Value)],
+) -> Result<()> {
+    let (database, collection) = sink.target();
+    let database = database.unwrap_or(&cx.request.database);
+    super::insert::check_writable(collection)?;
+    let branch = cx.shared.engine.database_for_write(database).await?;
+    let written = write::write(cx, &branch, |writer| {
+        let check = || cx.operation.check();
+        let env = cx.env(variables.to_vec(), &check);
+        tokio::task::block_in_place(|| match sink {
+            Sink::Out { collection, .. } => {
+                exec::out(writer, collection, documents, &new_id, &implicit_options)
+            }
+            Sink::Merge(merge) => {
+                exec::merge(writer, merge, documents, &env, &new_id, &implicit_options)
+            }
+        })?;
+        Ok(())
+    });
+    written.await.map_err(|mut error| {
+        error
+            .message
+            .insert_str(0, "PlanExecutor error during aggregation :: caused by :: ");
+        error
+    })
 }

@@ -20,6 +20,7 @@ mod distinct;
 mod drop;
 mod drop_database;
 mod drop_indexes;
+mod explain;
 mod find;
 mod find_and_modify;
 mod get_more;
@@ -51,6 +52,12 @@ use crate::operation::Operation;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::server::Shared;
+
+/// The version of MongoDB whose behaviour this is.
+pub(crate) const VERSION: &str = "6.0.5";
+
+/// The revision that a mongod 6.0.5 names, which some tools look at.
+pub(crate) const GIT_VERSION: &str = "c9a99c120371d4d4c52cbb15dac34a36ce8d3b1d";
 
 /// A row of the table.
 pub(crate) struct Command {
@@ -128,6 +135,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     session::END_SESSIONS,
     diagnostic::FEATURES,
     refused::FILE_MD5,
+    explain::COMMAND,
     find::COMMAND,
     find_and_modify::COMMAND,
     cluster::FLUSH_ROUTER_CONFIG,
