@@ -4,7 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
+use argon_mql::collation::Collation;
 use argon_mql::filter::Filter;
 use argon_mql::index::{IndexSpec, Multikey};
 use argon_mql::plan::{Direction, Explain, Hint, IndexScan, KeyRange, Plan, PlanIndex, plan};
@@ -210,7 +212,7 @@ fn scalar() -> BoxedStrategy<Bson> {
         4 => (0..4_i32).prop_map(Bson::Int32),
         1 => select(vec![
             Bson::Null, Bson::Undefined, Bson::Double(1.5), Bson::Double(f64::NAN), Bson::Int64(2), Bson::MinKey,
-            Bson::MaxKey, Bson::Boolean(true), Bson::String("a".into()), Bson::String("ab".into()),
+            Bson::MaxKey, Bson::Boolean(true), Bson::String("a".into()), Bson::String("ab".into()), Bson::String("A".into()), Bson::String("B".into()),
             Bson::String(String::new()), Bson::Document(doc! {"x": 1}), Bson::Document(doc! {}),
         ]),
     ].boxed()
@@ -339,6 +341,7 @@ fn index(number: usize) -> BoxedStrategy<Document> {
             match option {
                 0 if !wildcard => drop(spec.insert("sparse", true)),
                 1 => drop(spec.insert("partialFilterExpression", doc! {"b": {"$gt": 0}})),
+                3 => drop(spec.insert("collation", doc! {"locale": "en", "strength": 2})),
                 2 => drop(spec.insert("partialFilterExpression", doc! {"a": {"$exists": true}})),
                 _ => {}
             }
@@ -355,6 +358,7 @@ proptest! {
         documents in prop::collection::vec(document(), 0..12),
         specs in (index(0), index(1), index(2)),
         condition in condition(),
+        collated in any::<bool>(),
         sort in prop::option::of(prop::collection::vec((select(PATHS), select(&[1, -1][..])), 1..3)),
     ) {
         let documents: Vec<Bytes> = documents
@@ -367,7 +371,11 @@ proptest! {
             })
             .collect();
         let source = bytes(&condition);
-        let Ok(filter) = Filter::parse(Doc::new(&source), &ParseContext::new()) else {
+        let collation = bytes(&doc! {"locale": "en", "strength": 2});
+        let collation = Collation::parse(Doc::new(&collation)).expect("a collation").filter(|_| collated);
+        let mut cx = ParseContext::new();
+        cx.collation = collation.clone().map(Arc::new);
+        let Ok(filter) = Filter::parse(Doc::new(&source), &cx) else {
             return Ok(());
         };
         // An index that refuses a document is left out.
@@ -381,7 +389,10 @@ proptest! {
         });
         let sort_bytes = sort.as_ref().map(bytes);
         let order = match &sort_bytes {
-            Some(sort) => Order::parse(Doc::new(sort)).expect("a sort"),
+            Some(sort) => match Order::parse(Doc::new(sort)).expect("a sort") {
+                Order::By(sort) => Order::By(sort.with_collation(collation)),
+                other => other,
+            },
             None => Order::Any,
         };
         let collection = Collection::new(specs, documents).expect("indexable documents");

@@ -1,5 +1,7 @@
 //! Reading an index specification, with mongod's own words where it is wrong.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{FIELDS_MAX, Field, IndexSpec, Kind, is_id_pattern, wildcard};
@@ -249,12 +251,12 @@ impl IndexSpec {
                 "The field 'key' for an _id index must be {{_id: 1}}, but got {pattern}"
             )));
         }
-        let partial = parse_partial(&options)?;
+        let collation = parse_collation(&options)?;
+        let partial = parse_partial(&options, collation.as_ref())?;
         let wildcard_projection = parse_wildcard_projection(&options, kind, &fields)?;
         check_names(&options, &name)?;
         check_combinations(&options, kind, version)?;
         let expire_after_seconds = parse_expiry(&options, fields.len())?;
-        let collation = parse_collation(&options)?;
         let mut spec = IndexSpec {
             name,
             key: Bytes::copy_from_slice(pattern.as_bytes()),
@@ -545,11 +547,15 @@ fn parse_collation(options: &Options<'_>) -> Result<Option<Collation>> {
     })
 }
 
-fn parse_partial(options: &Options<'_>) -> Result<Option<Filter>> {
+fn parse_partial(options: &Options<'_>, collation: Option<&Collation>) -> Result<Option<Filter>> {
     let ValueRef::Document(document) = options.get("partialFilterExpression") else {
         return Ok(None);
     };
-    let filter = Filter::parse(document, &ParseContext::new())
+    let cx = ParseContext {
+        collation: collation.cloned().map(Arc::new),
+        ..ParseContext::new()
+    };
+    let filter = Filter::parse(document, &cx)
         .map_err(|error| options.wrong(error.code(), error.message()))?;
     if contains_expr(filter.root()) {
         return Err(options.wrong(

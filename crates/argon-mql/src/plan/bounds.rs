@@ -2,6 +2,7 @@
 
 use super::interval::{Interval, Intervals};
 use super::prefix;
+use crate::collation::Collation;
 use crate::filter::{Compare, CompareOp, In, Node, Predicate, TypeSet};
 use crate::regex::Regex;
 use crate::value::{BsonType, Doc, TypeOrder, Value, ValueRef};
@@ -14,6 +15,8 @@ pub(super) struct Bounds {
     pub(super) exact: bool,
     /// Whether a document without the field may meet it.
     pub(super) missing: bool,
+    /// How the condition compares strings; none is by bytes. Strings in the intervals are this collation's sort keys.
+    pub(super) collation: Option<Collation>,
 }
 
 impl Bounds {
@@ -22,8 +25,59 @@ impl Bounds {
             missing: intervals.has_null(),
             intervals,
             exact,
+            collation: None,
         }
     }
+
+    /// All values, of which the condition then has to pick.
+    fn full(missing: bool) -> Bounds {
+        Bounds {
+            intervals: Intervals::full(),
+            exact: false,
+            missing,
+            collation: None,
+        }
+    }
+
+    /// Whether what is in the intervals depends on how strings compare.
+    pub(super) fn has_strings(&self) -> bool {
+        !self.intervals.is_full() && self.intervals.iter().any(spans_strings)
+    }
+
+    /// Both conditions' values. Strings of two collations have no order in common.
+    pub(super) fn intersect(self, other: &Bounds) -> Option<Bounds> {
+        if self.collation != other.collation && self.has_strings() && other.has_strings() {
+            return None;
+        }
+        Some(Bounds {
+            intervals: self.intervals.intersect(&other.intervals),
+            exact: self.exact && other.exact,
+            missing: self.missing && other.missing,
+            collation: self.collation.or_else(|| other.collation.clone()),
+        })
+    }
+
+    /// The values of either condition.
+    pub(super) fn union(self, other: Bounds) -> Bounds {
+        if self.collation != other.collation && self.has_strings() && other.has_strings() {
+            return Bounds::full(self.missing || other.missing);
+        }
+        Bounds {
+            intervals: self.intervals.union(other.intervals),
+            exact: self.exact && other.exact,
+            missing: self.missing || other.missing,
+            collation: self.collation.or(other.collation),
+        }
+    }
+}
+
+/// Whether a string, or something that may hold one, may be in the interval.
+fn spans_strings(interval: &Interval) -> bool {
+    let (low, high) = (
+        TypeOrder::of(&interval.low.as_ref()),
+        TypeOrder::of(&interval.high.as_ref()),
+    );
+    high >= TypeOrder::String && low <= TypeOrder::Array
 }
 
 /// The bounds of `predicate`; `None` if an index does not help.
@@ -32,11 +86,7 @@ pub(super) fn of(predicate: &Predicate) -> Option<Bounds> {
         Predicate::Compare(compare) => of_compare(compare),
         Predicate::In(list) => of_in(list),
         Predicate::Regex(regex) => of_regex(regex),
-        Predicate::Exists => Bounds {
-            intervals: Intervals::full(),
-            exact: false,
-            missing: false,
-        },
+        Predicate::Exists => Bounds::full(false),
         Predicate::Type(types) => of_types(*types),
         Predicate::Mod { .. } => Bounds::new(Intervals::of([all_of(TypeOrder::Number)]), false),
         Predicate::ElemMatchValue(node) => return of_items(node),
@@ -47,11 +97,7 @@ pub(super) fn of(predicate: &Predicate) -> Option<Bounds> {
 /// The bounds of the opposite of `predicate`. `multikey` tells whether the path leads through arrays in some document.
 pub(super) fn of_not(predicate: &Predicate, multikey: bool) -> Option<Bounds> {
     if matches!(predicate, Predicate::Exists) {
-        return Some(Bounds {
-            intervals: Intervals::point(Value::Null),
-            exact: false,
-            missing: true,
-        });
+        return Some(Bounds::new(Intervals::point(Value::Null), false));
     }
     let complementable = match predicate {
         Predicate::Compare(compare) => is_plain(compare.operand()),
@@ -78,7 +124,9 @@ pub(super) fn of_not(predicate: &Predicate, multikey: bool) -> Option<Bounds> {
         inner.intervals
     };
     // With arrays, another item may break the condition.
-    Some(Bounds::new(holes.complement(), !multikey))
+    let mut outer = Bounds::new(holes.complement(), !multikey);
+    outer.collation = inner.collation;
+    Some(outer)
 }
 
 /// Whether an operand's comparisons are exact in an index: no array, and no end of the whole order.
@@ -90,8 +138,25 @@ fn is_plain(value: &Value) -> bool {
 }
 
 fn of_compare(compare: &Compare) -> Bounds {
-    let operand = compare.operand();
-    let op = compare.op();
+    of_operand(compare.op(), compare.operand(), compare.collation())
+}
+
+fn of_operand(op: CompareOp, operand: &Value, collation: Option<&Collation>) -> Bounds {
+    match (collation, operand) {
+        (Some(collation), Value::String(text) | Value::Symbol(text)) => {
+            let mut key = Vec::new();
+            collation.append_key(&mut key, text.as_ref().into());
+            let mut bounds = of_plain_operand(op, &Value::String(key.into()));
+            bounds.collation = Some(collation.clone());
+            bounds
+        }
+        // The strings inside would have to be replaced; the filter finds the documents.
+        (Some(_), Value::Document(_) | Value::Array(_)) => Bounds::full(false),
+        _ => of_plain_operand(op, operand),
+    }
+}
+
+fn of_plain_operand(op: CompareOp, operand: &Value) -> Bounds {
     match operand {
         Value::Null | Value::Undefined | Value::Missing => match op {
             CompareOp::Eq | CompareOp::Gte | CompareOp::Lte => Bounds::new(nulls(), false),
@@ -139,25 +204,21 @@ fn of_compare(compare: &Compare) -> Bounds {
 }
 
 fn of_in(list: &In) -> Bounds {
-    let mut exact = true;
+    // Collected first: joining them one by one would sort them again for each.
+    let mut all = Bounds::new(Intervals::none(), true);
     let mut intervals = Vec::with_capacity(list.values().len());
-    let mut missing = false;
     for value in list.values() {
-        let one = of_compare(&Compare::new(CompareOp::Eq, value.clone()));
-        exact &= one.exact;
-        missing |= one.missing;
+        let one = of_operand(CompareOp::Eq, value, list.collation());
+        all.exact &= one.exact;
+        all.missing |= one.missing;
+        all.collation = all.collation.or(one.collation);
         intervals.extend(one.intervals.iter().cloned());
     }
+    all.intervals = Intervals::of(intervals);
     for regex in list.regexes() {
-        let one = of_regex(regex);
-        exact &= one.exact;
-        intervals.extend(one.intervals.iter().cloned());
+        all = all.union(of_regex(regex));
     }
-    Bounds {
-        intervals: Intervals::of(intervals),
-        exact,
-        missing,
-    }
+    all
 }
 
 fn of_regex(regex: &Regex) -> Bounds {
@@ -185,43 +246,32 @@ fn of_regex(regex: &Regex) -> Bounds {
 fn of_types(types: TypeSet) -> Bounds {
     if types.contains(BsonType::Array) {
         // The array itself has no key, only its items.
-        return Bounds {
-            intervals: Intervals::full(),
-            exact: false,
-            missing: false,
-        };
+        return Bounds::full(false);
     }
     let intervals = ALL_TYPES
         .iter()
         .filter(|(kind, _)| types.contains(*kind))
         .map(|&(_, order)| all_of(order));
     Bounds {
-        intervals: Intervals::of(intervals),
-        exact: false,
         missing: false,
+        ..Bounds::new(Intervals::of(intervals), false)
     }
 }
 
 /// The bounds of an `$elemMatch` with operators: all hold for one item, so they may be intersected whatever the arrays.
 fn of_items(node: &Node) -> Option<Bounds> {
-    let mut found: Option<Intervals> = None;
-    let mut add = |node: &Node| {
-        let bounds = match node {
-            Node::Leaf(leaf) => of(&leaf.predicate),
-            _ => None,
-        };
-        if let Some(bounds) = bounds {
-            found = Some(match found.take() {
-                None => bounds.intervals,
-                Some(found) => found.intersect(&bounds.intervals),
-            });
-        }
+    let one = |node: &Node| match node {
+        Node::Leaf(leaf) => of(&leaf.predicate),
+        _ => None,
     };
-    match node {
-        Node::And(nodes) => nodes.iter().for_each(add),
-        node => add(node),
-    }
-    let mut bounds = Bounds::new(found?, false);
+    let mut bounds = match node {
+        Node::And(nodes) => nodes.iter().filter_map(one).reduce(|found, next| {
+            let common = found.clone().intersect(&next);
+            common.unwrap_or(found)
+        })?,
+        node => one(node)?,
+    };
+    bounds.exact = false;
     bounds.missing = false;
     Some(bounds)
 }

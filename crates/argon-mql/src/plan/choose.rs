@@ -1,11 +1,11 @@
 //! The choice of an index, and the scan it gives.
 
+use super::bounds::Bounds;
 use super::conditions::{self, Condition};
 use super::interval::{Interval, Intervals};
 use super::partial;
 use super::ranges::{self, FieldRange};
 use super::{BRANCHES_MAX, Direction, IndexScan, Plan, PlanIndex};
-use crate::collation::Collation;
 use crate::filter::{Node, Predicate};
 use crate::index::{self, Kind};
 use crate::path::Path;
@@ -27,7 +27,6 @@ mod share {
 pub(super) struct Chooser<'a> {
     pub(super) indexes: &'a [PlanIndex<'a>],
     pub(super) sort: Option<&'a Sort>,
-    pub(super) collation: Option<&'a Collation>,
     /// Position of the only index to be used.
     pub(super) hinted: Option<usize>,
 }
@@ -179,7 +178,7 @@ impl Chooser<'_> {
             let Some(bounds) = condition.bounds(multikey) else {
                 continue;
             };
-            if !self.fits_collation(index, &bounds.intervals) {
+            if !fits_collation(index, &bounds) {
                 continue;
             }
             // A sparse index lacks the documents that a condition also met without the field would want.
@@ -252,24 +251,6 @@ impl Chooser<'_> {
         })
     }
 
-    /// Whether the bounds mean the same in the index's collation as in the command's.
-    fn fits_collation(&self, index: &PlanIndex<'_>, intervals: &Intervals) -> bool {
-        let same = match (self.collation, index.spec.collation()) {
-            (None, None) => return true,
-            (Some(a), Some(b)) => a.document() == b.document(),
-            _ => false,
-        };
-        same || intervals.is_full()
-            || intervals.iter().all(|interval| {
-                let (low, high) = (
-                    TypeOrder::of(&interval.low.as_ref()),
-                    TypeOrder::of(&interval.high.as_ref()),
-                );
-                // No string, and nothing that may have one inside.
-                high < TypeOrder::String || low > TypeOrder::Array
-            })
-    }
-
     /// The direction in which the keys of `index` between the bounds are in the order of the sort.
     fn sorted(&self, index: &PlanIndex<'_>, bounds: &[Intervals]) -> Option<Direction> {
         let sort = self.sort?;
@@ -336,7 +317,7 @@ impl Chooser<'_> {
                 let exists = matches!(condition.predicate(), Some(Predicate::Exists));
                 // Documents and arrays are taken apart, so they are no keys; missing fields have none.
                 let indexed = !bounds.missing && !bounds.intervals.iter().any(spans_nested);
-                ((exists || indexed) && self.fits_collation(index, &bounds.intervals))
+                ((exists || indexed) && fits_collation(index, &bounds))
                     .then(|| (share_of_field(&bounds.intervals), condition, bounds))
             })
             .min_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -368,8 +349,8 @@ impl Chooser<'_> {
             })
             .collect();
         let (bounds, complete) = match &offer.wildcard {
-            None => ranges::of(&[], &fields, spec.collation()),
-            Some(path) => (wildcard_ranges(path, &fields, spec.collation()), true),
+            None => ranges::of(&[], &fields),
+            Some(path) => (wildcard_ranges(path, &fields), true),
         };
         let answers_all = (0..conjuncts).all(|at| offer.answered.contains(&at));
         Plan::IndexScan(IndexScan {
@@ -415,6 +396,11 @@ impl Offer {
     }
 }
 
+/// Whether the bounds mean the same in the index's collation as in the condition's.
+fn fits_collation(index: &PlanIndex<'_>, bounds: &Bounds) -> bool {
+    bounds.collation.as_ref() == index.spec.collation() || !bounds.has_strings()
+}
+
 /// What was used for a field.
 #[derive(Clone, Copy)]
 struct Used {
@@ -442,14 +428,10 @@ fn spans_nested(interval: &Interval) -> bool {
 }
 
 /// The ranges of a wildcard index for the values of `path`; all below the path too, if any value will do.
-fn wildcard_ranges(
-    path: &Path,
-    fields: &[FieldRange<'_>],
-    collation: Option<&Collation>,
-) -> Vec<ranges::KeyRange> {
+fn wildcard_ranges(path: &Path, fields: &[FieldRange<'_>]) -> Vec<ranges::KeyRange> {
     let mut prefix = Vec::new();
     index::append_wildcard_path(&mut prefix, path.text());
-    let (mut all, _) = ranges::of(&prefix, fields, collation);
+    let (mut all, _) = ranges::of(&prefix, fields);
     if fields.iter().all(|field| field.intervals.is_full()) {
         let mut below = prefix;
         // The path's key without its end, then a dot: what all paths below begin with.

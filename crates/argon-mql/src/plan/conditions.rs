@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::bounds::{self, Bounds};
-use super::interval::Intervals;
 use crate::filter::{Node, Predicate};
 use crate::path::Path;
 
@@ -34,18 +33,11 @@ impl Condition<'_> {
             Kind::Holds(predicate) => bounds::of(predicate)?,
             Kind::HoldsNot(predicate) => bounds::of_not(predicate, multikey)?,
             Kind::Any(predicates) => {
-                let mut all = Bounds {
-                    intervals: Intervals::none(),
-                    exact: true,
-                    missing: false,
-                };
-                for predicate in predicates {
-                    let one = bounds::of(predicate)?;
-                    all.intervals = all.intervals.union(one.intervals);
-                    all.exact &= one.exact;
-                    all.missing |= one.missing;
-                }
-                all
+                let all: Option<Vec<Bounds>> = predicates
+                    .iter()
+                    .map(|predicate| bounds::of(predicate))
+                    .collect();
+                all?.into_iter().reduce(Bounds::union)?
             }
         };
         // The item has more to meet than this; and a number in a path may be a position or a name.

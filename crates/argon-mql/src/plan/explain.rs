@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::interval::Backward;
+use super::interval::Shown;
 use super::{Direction, IndexScan, Plan, PlanIndex, conditions, describe};
 use crate::filter::{Filter, Node, Predicate};
 use crate::index::{IndexSpec, Multikey};
@@ -304,15 +304,21 @@ impl Explain<'_> {
             let array = out.open_array(path.text());
             // Bounds are shown in the order in which they are walked.
             let backward = field.descending != (scan.direction == Direction::Backward);
-            let texts: Vec<String> = if backward {
-                intervals
-                    .iter()
-                    .rev()
-                    .map(|one| Backward(one).to_string())
-                    .collect()
-            } else {
-                intervals.iter().map(ToString::to_string).collect()
-            };
+            let mut texts: Vec<String> = intervals
+                .iter()
+                .map(|interval| {
+                    let collated = spec.collation().is_some();
+                    let shown = Shown {
+                        interval,
+                        backward,
+                        collated,
+                    };
+                    shown.to_string()
+                })
+                .collect();
+            if backward {
+                texts.reverse();
+            }
             for (index, text) in texts.iter().enumerate() {
                 out.push(index, ValueRef::String(text.as_bytes().into()));
             }

@@ -1,7 +1,7 @@
 //! Sets of values as intervals of MongoDB's order: what a condition lets an index scan pass.
 
 use std::cmp::Ordering;
-use std::fmt;
+use std::fmt::{self, Display as _};
 
 use smallvec::{SmallVec, smallvec};
 
@@ -207,34 +207,45 @@ impl Intervals {
     }
 }
 
-/// As an explanation shows it: `(5, inf.0]`.
-impl fmt::Display for Interval {
+/// An interval as an explanation shows it: `(5, inf.0]`.
+pub(super) struct Shown<'a> {
+    pub(super) interval: &'a Interval,
+    /// Whether it is walked from its high end.
+    pub(super) backward: bool,
+    /// Whether its strings are sort keys of a collation.
+    pub(super) collated: bool,
+}
+
+impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}{}, {}{}",
-            if self.low_in { '[' } else { '(' },
-            self.low.as_ref(),
-            self.high.as_ref(),
-            if self.high_in { ']' } else { ')' }
-        )
+        let interval = self.interval;
+        let (low, high) = (
+            (&interval.low, interval.low_in),
+            (&interval.high, interval.high_in),
+        );
+        let (first, last) = if self.backward {
+            (high, low)
+        } else {
+            (low, high)
+        };
+        f.write_str(if first.1 { "[" } else { "(" })?;
+        self.end(f, first.0)?;
+        f.write_str(", ")?;
+        self.end(f, last.0)?;
+        f.write_str(if last.1 { "]" } else { ")" })
     }
 }
 
-/// An interval as it is walked from its high end.
-pub(super) struct Backward<'a>(pub(super) &'a Interval);
-
-impl fmt::Display for Backward<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let interval = self.0;
-        write!(
-            f,
-            "{}{}, {}{}",
-            if interval.high_in { '[' } else { '(' },
-            interval.high.as_ref(),
-            interval.low.as_ref(),
-            if interval.low_in { ']' } else { ')' }
-        )
+impl Shown<'_> {
+    fn end(&self, f: &mut fmt::Formatter<'_>, end: &Value) -> fmt::Result {
+        match end {
+            Value::String(key) if self.collated && !key.is_empty() => {
+                f.write_str("CollationKey(0x")?;
+                key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                f.write_str(")")
+            }
+            end => end.as_ref().fmt(f),
+        }
     }
 }
 
@@ -247,7 +258,15 @@ mod tests {
     }
 
     fn text(intervals: &Intervals) -> String {
-        let all: Vec<String> = intervals.iter().map(ToString::to_string).collect();
+        let shown = |interval| Shown {
+            interval,
+            backward: false,
+            collated: false,
+        };
+        let all: Vec<String> = intervals
+            .iter()
+            .map(|interval| shown(interval).to_string())
+            .collect();
         all.join(" ")
     }
 

@@ -21,7 +21,6 @@ mod partial;
 mod prefix;
 mod ranges;
 
-use crate::collation::Collation;
 use crate::filter::{CompareOp, Filter, Node, Predicate};
 use crate::index::{IndexSpec, Multikey};
 use crate::sort::Order;
@@ -131,20 +130,6 @@ pub fn plan(
     hint: Option<&Hint>,
     indexes: &[PlanIndex<'_>],
 ) -> Result<Plan> {
-    plan_with(filter, order, hint, indexes, None)
-}
-
-/// As [`plan`], with strings compared by `collation`.
-///
-/// # Errors
-/// As [`plan`].
-pub fn plan_with(
-    filter: &Filter,
-    order: &Order,
-    hint: Option<&Hint>,
-    indexes: &[PlanIndex<'_>],
-    collation: Option<&Collation>,
-) -> Result<Plan> {
     let sort = match order {
         Order::Any => None,
         Order::By(sort) => Some(sort),
@@ -167,9 +152,7 @@ pub fn plan_with(
         if matches!(filter.root(), Node::Always(false)) {
             return Ok(Plan::Empty);
         }
-        if let Some(id) = id_lookup(filter.root())
-            && collation.is_none()
-        {
+        if let Some(id) = id_lookup(filter.root()) {
             return Ok(Plan::IdLookup {
                 ids: vec![id.clone()],
             });
@@ -204,7 +187,6 @@ pub fn plan_with(
     let chooser = Chooser {
         indexes: &all,
         sort,
-        collation,
         hinted,
     };
     Ok(chooser.plan(filter.root()).unwrap_or(Plan::CollScan {
@@ -235,5 +217,9 @@ fn id_lookup(root: &Node) -> Option<&Value> {
             | Value::MinKey
             | Value::MaxKey
     );
-    (compare.op() == CompareOp::Eq && plain && leaf.path.text() == "_id").then(|| compare.operand())
+    (compare.op() == CompareOp::Eq
+        && compare.collation().is_none()
+        && plain
+        && leaf.path.text() == "_id")
+        .then(|| compare.operand())
 }

@@ -30,6 +30,7 @@ fn implies_leaf(condition: &Condition<'_>, leaf: &Leaf) -> bool {
     if let (Some(Predicate::Compare(a)), Predicate::Compare(b)) =
         (condition.predicate(), &leaf.predicate)
         && a.op() == b.op()
+        && a.collation() == b.collation()
         && equal(a.operand().as_ref(), b.operand().as_ref())
     {
         return true;
@@ -37,7 +38,10 @@ fn implies_leaf(condition: &Condition<'_>, leaf: &Leaf) -> bool {
     match &leaf.predicate {
         Predicate::Exists => !given.missing,
         // `given` may have keys of its own that are no matches, but the needed ones must be matches.
-        needed => bounds::of(needed)
-            .is_some_and(|needed| needed.exact && given.intervals.is_within(&needed.intervals)),
+        needed => bounds::of(needed).is_some_and(|needed| {
+            needed.exact
+                && (given.collation == needed.collation || !given.has_strings())
+                && given.intervals.is_within(&needed.intervals)
+        }),
     }
 }

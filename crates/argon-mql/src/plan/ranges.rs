@@ -1,9 +1,10 @@
 //! Intervals per field of an index as ranges of its keys.
+//!
+//! Strings in the intervals of a condition with a collation are sort keys already, so they are written as they are.
 
 use std::ops::Bound;
 
 use super::interval::{Interval, Intervals};
-use crate::collation::Collation;
 use crate::value::{Value, key};
 
 /// Most ranges that one scan is split into; beyond, later fields are left to the filter.
@@ -29,11 +30,7 @@ pub(super) struct FieldRange<'a> {
 
 /// Ranges of keys that hold all combinations of the fields' intervals, and whether they hold nothing else. Ascending,
 /// not overlapping. All keys begin with `prefix`.
-pub(super) fn of(
-    prefix: &[u8],
-    fields: &[FieldRange<'_>],
-    collation: Option<&Collation>,
-) -> (Vec<KeyRange>, bool) {
+pub(super) fn of(prefix: &[u8], fields: &[FieldRange<'_>]) -> (Vec<KeyRange>, bool) {
     // All that is fixed so far: the combinations of values of the fields before.
     let mut starts: Vec<Vec<u8>> = vec![prefix.to_vec()];
     for (at, field) in fields.iter().enumerate() {
@@ -51,9 +48,7 @@ pub(super) fn of(
         if !field.intervals.is_points() {
             let ranges = starts
                 .iter()
-                .flat_map(|start| {
-                    in_order(field).map(|interval| range(start, interval, field, collation))
-                })
+                .flat_map(|start| in_order(field).map(|interval| range(start, interval, field)))
                 .collect();
             let exact = fields[at + 1..]
                 .iter()
@@ -62,9 +57,7 @@ pub(super) fn of(
         }
         starts = starts
             .iter()
-            .flat_map(|start| {
-                in_order(field).map(|interval| extended(start, &interval.low, field, collation))
-            })
+            .flat_map(|start| in_order(field).map(|interval| extended(start, &interval.low, field)))
             .collect();
     }
     (starts.iter().map(|start| within(start)).collect(), true)
@@ -78,26 +71,16 @@ fn in_order<'a>(field: &FieldRange<'a>) -> Box<dyn Iterator<Item = &'a Interval>
     }
 }
 
-fn extended(
-    start: &[u8],
-    value: &Value,
-    field: &FieldRange<'_>,
-    collation: Option<&Collation>,
-) -> Vec<u8> {
+fn extended(start: &[u8], value: &Value, field: &FieldRange<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(start.len() + 16);
     out.extend_from_slice(start);
-    key::append_with(&mut out, value.as_ref(), field.descending, collation);
+    key::append(&mut out, value.as_ref(), field.descending);
     out
 }
 
-fn range(
-    start: &[u8],
-    interval: &Interval,
-    field: &FieldRange<'_>,
-    collation: Option<&Collation>,
-) -> KeyRange {
-    let low = extended(start, &interval.low, field, collation);
-    let high = extended(start, &interval.high, field, collation);
+fn range(start: &[u8], interval: &Interval, field: &FieldRange<'_>) -> KeyRange {
+    let low = extended(start, &interval.low, field);
+    let high = extended(start, &interval.high, field);
     let ((first, first_in), (last, last_in)) = if field.descending {
         ((high, interval.high_in), (low, interval.low_in))
     } else {
