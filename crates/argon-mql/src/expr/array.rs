@@ -3,7 +3,7 @@
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
 use super::string::{check_length, index_range, int, wrong_type};
-use super::{Operand, VALUE_BYTES_MAX};
+use super::{Expr, Operand, VALUE_BYTES_MAX};
 use crate::value::{Doc, DocBuf, Number, Value, ValueRef, equal_with};
 use crate::{Error, ErrorCode, Result};
 
@@ -17,7 +17,7 @@ pub(super) const OPS: &[Op] = &[
     ),
     Op::function("$first", 1..=1, first),
     Op::function("$in", 2..=2, in_),
-    Op::function("$indexOfArray", 2..=4, index_of_array),
+    Op::function("$indexOfArray", 2..=4, index_of_array).checked(check_index_of_array),
     Op::function("$isArray", 1..=1, is_array),
     Op::function("$last", 1..=1, last),
     Op::function("$range", 2..=3, range),
@@ -138,17 +138,28 @@ fn in_(call: &Call<'_>) -> Result<Value> {
     })))
 }
 
+/// mongod has a code of its own for a search in a constant.
+fn check_index_of_array(args: &[Expr]) -> Result<()> {
+    match args.first().and_then(Expr::as_constant).map(Value::as_ref) {
+        Some(value) if !value.is_nullish() && value.as_array().is_none() => Err(Error::location(
+            50809,
+            format!(
+                "First operand of $indexOfArray must be an array. First argument is of type: {}",
+                value.type_name()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn index_of_array(call: &Call<'_>) -> Result<Value> {
     let array = call.arg(0)?;
     if array.is_nullish() {
         return Ok(Value::Null);
     }
     let Some(items) = array.as_array() else {
-        // mongod has a code of its own for a search in a constant.
-        let constants = call.args.iter().filter(|arg| arg.is_constant()).count();
-        let in_constant = constants < call.len() && call.args[0].is_constant();
         return Err(Error::location(
-            if in_constant { 50809 } else { 40090 },
+            40090,
             format!(
                 "$indexOfArray requires an array as a first argument, found: {}",
                 array.as_ref().type_name()

@@ -26,6 +26,11 @@ impl Expr {
                 collation,
             } => {
                 fold_all(args)?;
+                if let Some(check) = op.check
+                    && !args.iter().all(Expr::is_constant)
+                {
+                    check(args)?;
+                }
                 if matches!(op.fold, Fold::Neighbours | Fold::All)
                     && args.len() > 1
                     && !args.iter().all(Expr::is_constant)

@@ -184,6 +184,7 @@ static TO_HASHED_INDEX_KEY: Function = Function {
     args: Args::Positional(1..=1),
     eval: to_hashed_index_key,
     fold: Fold::None,
+    check: None,
 };
 
 /// The hash that a hashed index stores: the first half of the MD5 of the value's canonical bytes.

@@ -323,7 +323,7 @@ const SET_FIELD: Named = Named {
 impl SetField {
     fn parse(operand: ValueRef<'_>, parser: &Parser<'_>) -> Result<Expr> {
         let args = SET_FIELD.parse("$setField", operand, parser)?;
-        SetField::new("$setField", &args[0], args[1].clone(), args[2].clone())
+        SetField::expr("$setField", &args[0], args[1].clone(), args[2].clone())
     }
 
     fn parse_unset(operand: ValueRef<'_>, parser: &Parser<'_>) -> Result<Expr> {
@@ -333,10 +333,10 @@ impl SetField {
         };
         let args = ARGS.parse("$unsetField", operand, parser)?;
         let remove = parser.parse(ValueRef::String("$$REMOVE".into()))?;
-        SetField::new("$unsetField", &args[0], args[1].clone(), remove)
+        SetField::expr("$unsetField", &args[0], args[1].clone(), remove)
     }
 
-    fn new(operator: &'static str, name: &Expr, input: Expr, value: Expr) -> Result<Expr> {
+    fn expr(operator: &'static str, name: &Expr, input: Expr, value: Expr) -> Result<Expr> {
         let name = constant_name(operator, name, 4_161_108, 4_161_106, 4_161_107)?;
         Ok(Expr::operator(SetField {
             operator,

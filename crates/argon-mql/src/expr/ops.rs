@@ -30,7 +30,12 @@ pub(super) struct Function {
     pub(super) args: Args,
     pub(super) eval: fn(&Call<'_>) -> Result<Value>,
     pub(super) fold: Fold,
+    /// What mongod checks ahead of the documents where not all arguments are constant.
+    pub(super) check: Option<Check>,
 }
+
+/// A check of constant arguments.
+pub(super) type Check = fn(&[Expr]) -> Result<()>;
 
 /// How an operator takes its arguments.
 #[derive(Debug)]
@@ -107,6 +112,7 @@ impl Op {
             args: Args::Positional(args),
             eval,
             fold,
+            check: None,
         })
     }
 
@@ -121,7 +127,19 @@ impl Op {
             args: Args::AtLeastTwo(code),
             eval,
             fold: Fold::None,
+            check: None,
         })
+    }
+
+    /// The same operator, with a check of constant arguments.
+    pub(super) const fn checked(self, check: Check) -> Op {
+        match self {
+            Op::Function(function) => Op::Function(Function {
+                check: Some(check),
+                ..function
+            }),
+            parsed @ Op::Parsed { .. } => parsed,
+        }
     }
 
     /// The same operator, never evaluated ahead of the documents.
@@ -146,6 +164,7 @@ impl Op {
             args: Args::Named(args),
             eval,
             fold: Fold::None,
+            check: None,
         })
     }
 

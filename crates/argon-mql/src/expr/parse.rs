@@ -93,16 +93,16 @@ impl<'a> Parser<'a> {
     /// An object that is an operator's call, or an object expression.
     fn document(&self, doc: Doc<'_>) -> Result<Expr> {
         let mut elements = doc.iter();
-        if let Some(first) = elements.next() {
-            if first.key().first() == Some(&b'$') {
-                if elements.next().is_some() {
-                    return Err(Error::location(
-                        15983,
-                        "An object representing an expression must have exactly one field",
-                    ));
-                }
-                return self.call(first.key(), first.value());
+        if let Some(first) = elements.next()
+            && first.key().starts_with(b"$")
+        {
+            if elements.next().is_some() {
+                return Err(Error::location(
+                    15983,
+                    "An object representing an expression must have exactly one field",
+                ));
             }
+            return self.call(first.key(), first.value());
         }
         let mut fields: Vec<(Box<[u8]>, Expr)> = Vec::new();
         for element in doc.iter() {

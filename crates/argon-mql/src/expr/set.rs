@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use super::Operand;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
 use super::scope::truthy;
+use super::{Expr, Operand};
 use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, Value, ValueRef, compare_with};
 use crate::{Error, Result};
@@ -15,14 +15,14 @@ pub(super) const OPS: &[Op] = &[
     Op::function("$allElementsTrue", 1..=1, all_elements_true),
     Op::function("$anyElementTrue", 1..=1, any_element_true),
     Op::function("$setDifference", 2..=2, set_difference),
-    Op::at_least_two("$setEquals", 17045, set_equals),
+    Op::at_least_two("$setEquals", 17045, set_equals).checked(check_set_equals),
     Op::folding(
         "$setIntersection",
         0..=ARGS_MAX,
         set_intersection,
         Fold::All,
     ),
-    Op::function("$setIsSubset", 2..=2, set_is_subset),
+    Op::function("$setIsSubset", 2..=2, set_is_subset).checked(check_set_is_subset),
     Op::folding("$setUnion", 0..=ARGS_MAX, set_union, Fold::All),
 ];
 
@@ -91,12 +91,9 @@ fn truth_of<'v>(call: &Call<'_>, arg: &'v Operand<'_>, code: i32) -> Result<Doc<
     })
 }
 
-fn both<'v>(call: &Call<'_>, arg: &'v Operand<'_>, code: i32, which: &str) -> Result<Doc<'v>> {
+fn both<'v>(name: &str, arg: &'v Operand<'_>, code: i32, which: &str) -> Result<Doc<'v>> {
     array_of(arg, code, |found| {
-        format!(
-            "both operands of {} must be arrays. {which} argument is of type: {found}",
-            call.name
-        )
+        format!("both operands of {name} must be arrays. {which} argument is of type: {found}")
     })
 }
 
@@ -114,8 +111,8 @@ fn set_difference(call: &Call<'_>) -> Result<Value> {
     if a.is_nullish() || b.is_nullish() {
         return Ok(Value::Null);
     }
-    let left = both(call, &a, 17048, "First")?;
-    let right = both(call, &b, 17049, "Second")?;
+    let left = both(call.name, &a, 17048, "First")?;
+    let right = both(call.name, &b, 17049, "Second")?;
     // What was seen, or is not wanted.
     let mut seen = set_of(right, call.collation);
     let mut out = DocBuf::new();
@@ -130,20 +127,23 @@ fn set_difference(call: &Call<'_>) -> Result<Value> {
     Ok(Value::Array(out.finish()))
 }
 
-fn set_equals(call: &Call<'_>) -> Result<Value> {
-    // Constants are checked ahead of the documents, with a code of their own.
-    for (index, arg) in call
-        .args
-        .iter()
-        .enumerate()
-        .filter(|(_, arg)| arg.is_constant())
-    {
-        set_operand(&arg.operand(&call.scope)?, index, 5_887_502)?;
+/// Constants are checked ahead of the documents, with a code of their own.
+fn check_set_equals(args: &[Expr]) -> Result<()> {
+    for (index, arg) in args.iter().enumerate() {
+        if let Some(value) = arg.as_constant() {
+            set_operand(&Operand::Known(value), index, 5_887_502)?;
+        }
     }
+    Ok(())
+}
+
+fn set_equals(call: &Call<'_>) -> Result<Value> {
+    let constant = call.args.iter().all(Expr::is_constant);
+    let code = if constant { 5_887_502 } else { 17044 };
     let mut all = Vec::with_capacity(call.len());
     for index in 0..call.len() {
         let arg = call.arg(index)?;
-        set_operand(&arg, index, 17044)?;
+        set_operand(&arg, index, code)?;
         all.push(arg);
     }
     let mut sets = all
@@ -204,18 +204,23 @@ fn set_intersection(call: &Call<'_>) -> Result<Value> {
     )))
 }
 
+/// mongod has codes of its own for a subset of a constant.
+fn check_set_is_subset(args: &[Expr]) -> Result<()> {
+    if let Some(value) = args.get(1).and_then(Expr::as_constant) {
+        both("$setIsSubset", &Operand::Known(value), 17311, "Second")?;
+    }
+    Ok(())
+}
+
 fn set_is_subset(call: &Call<'_>) -> Result<Value> {
     let (a, b) = (call.arg(0)?, call.arg(1)?);
-    // mongod has codes of its own for a subset of a constant.
-    let constant = call.args.get(1).is_some_and(|arg| arg.is_constant())
-        && call.args.first().is_some_and(|arg| !arg.is_constant());
-    let (left, right) = if constant {
-        let right = both(call, &b, 17311, "Second")?;
-        (both(call, &a, 17310, "First")?, right)
+    let codes = if call.args[1].is_constant() && !call.args[0].is_constant() {
+        (17310, 17311)
     } else {
-        let left = both(call, &a, 17046, "First")?;
-        (left, both(call, &b, 17042, "Second")?)
+        (17046, 17042)
     };
+    let left = both(call.name, &a, codes.0, "First")?;
+    let right = both(call.name, &b, codes.1, "Second")?;
     let right = set_of(right, call.collation);
     Ok(Value::Bool(
         items(left, call.collation).all(|item| right.contains(&item)),

@@ -25,6 +25,7 @@ macro_rules! part {
                 args: Args::Named(ARGS),
                 eval: |call| part(call, $part),
                 fold: Fold::None,
+                check: None,
             };
             parse_part(&FUNCTION, operand, parser)
         });
@@ -184,6 +185,7 @@ pub(super) const DATE_FROM_PARTS: Op = Op::parsed("$dateFromParts", |operand, pa
         args: Args::Named(FROM_PARTS),
         eval: date_from_parts,
         fold: Fold::None,
+        check: None,
     };
     let args = FROM_PARTS.parse(FUNCTION.name, operand, parser)?;
     let given = |index: usize| args.get(index).is_some_and(|arg| !arg.is_absent());

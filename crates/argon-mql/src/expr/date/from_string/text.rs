@@ -231,7 +231,7 @@ fn year_first(cursor: &mut Cursor<'_>) -> Option<Date> {
     let separator = cursor.peek().filter(|byte| b"-/:".contains(byte))?;
     let full = digits.len() == 4;
     // Numbers before a slash or colon are other things if they are short.
-    if (separator != b'-' && !full) || (signed && !full) || digits.len() == 3 {
+    if (!full && (separator != b'-' || signed)) || digits.len() == 3 {
         return None;
     }
     cursor.take(separator);
