@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
+use super::arithmetic::to_long;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Named, Op, optional, required};
 use super::text::coerce_to_string;
@@ -347,8 +348,8 @@ fn substr_bytes(call: &Call<'_>) -> Result<Value> {
             )
         })
     };
-    let start = number(start.as_ref(), 16034, "starting index")?.to_i64_saturated();
-    let length = number(length.as_ref(), 16035, "length")?.to_i64_saturated();
+    let start = to_long(number(start.as_ref(), 16034, "starting index")?)?;
+    let length = to_long(number(length.as_ref(), 16035, "length")?)?;
     let start = usize::try_from(start).map_err(|_| {
         Error::location(
             50752,

@@ -40,6 +40,7 @@ pub(super) fn coerce_to_string(value: ValueRef<'_>) -> Result<Cow<'_, [u8]>> {
 /// 18537 for a date beyond the year 9999.
 pub(super) fn to_text(value: ValueRef<'_>) -> Result<Option<String>> {
     Ok(Some(match value {
+        ValueRef::Double(number) if number.is_nan() => "NaN".to_owned(),
         ValueRef::Double(number) if number.is_infinite() => {
             let sign = if number > 0.0 { "" } else { "-" };
             format!("{sign}Infinity")
@@ -74,7 +75,7 @@ fn owned(text: String) -> Cow<'static, [u8]> {
 /// A double as C's `%.<digits>g` prints it.
 pub(super) fn format_general(number: f64, digits: usize) -> String {
     if number.is_nan() {
-        return "NaN".to_owned();
+        return "nan".to_owned();
     }
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();

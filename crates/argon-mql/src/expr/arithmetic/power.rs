@@ -144,9 +144,10 @@ pub(super) fn pow(call: &Call<'_>) -> Result<Value> {
     let doubles = || Value::Double(base.to_f64().powf(exponent.to_f64()));
     let narrow = matches!((base, exponent), (Number::Int32(_), Number::Int32(_)));
     Ok(match (base, exponent) {
-        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {
-            decimal(precise::pad(base.to_decimal().pow(exponent.to_decimal())))
-        }
+        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => decimal(precise::pad(decimal_power(
+            base.to_decimal(),
+            exponent.to_decimal(),
+        ))),
         (Number::Double(_), _) | (_, Number::Double(_)) => doubles(),
         _ => match integer_power(base.to_i64_saturated(), exponent.to_i64_saturated()) {
             Some(power) if narrow => Number::narrow(power).to_value(),
@@ -164,5 +165,27 @@ fn integer_power(base: i64, exponent: i64) -> Option<i64> {
         -1 => Some(if odd { -1 } else { 1 }),
         0 => Some(i64::from(exponent == 0)),
         _ => base.checked_pow(u32::try_from(exponent).ok()?),
+    }
+}
+
+/// The power of a decimal, by C's rules for what is not finite or zero.
+fn decimal_power(base: Decimal, exponent: Decimal) -> Decimal {
+    let one = Decimal::from_i64(1);
+    if exponent.is_zero() || base.compare(one).is_eq() {
+        return one;
+    }
+    let power = base.pow(exponent);
+    let whole = exponent.quantize(0, dec::Rounding::Down).compare(exponent);
+    if power.is_zero() {
+        return power.abs();
+    }
+    if !power.is_nan() || base.is_nan() || exponent.is_nan() || whole.is_ne() {
+        return power;
+    }
+    // Too large for the library: out of range one way or the other.
+    if base.abs().compare(one).is_gt() == exponent.is_negative() {
+        Decimal::ZERO
+    } else {
+        Decimal::infinity(false)
     }
 }
