@@ -122,7 +122,7 @@ fn extreme(operand: &Operand<'_>, replaces: Ordering, out: &mut Parsed) {
     let extreme = Extreme {
         value: Value::copy_of(operand.value),
         replaces,
-        collation: operand.collation.cloned(),
+        collation: operand.cx.collation.clone(),
     };
     operand.add(extreme, out);
 }

@@ -20,7 +20,7 @@ struct AddToSet {
 }
 
 pub(super) fn add_to_set(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
-    let collation = operand.collation.cloned();
+    let collation = operand.cx.collation.clone();
     let each = match operand.value {
         ValueRef::Document(spec) => spec.iter().next().filter(|first| first.key() == "$each"),
         _ => None,
@@ -192,7 +192,7 @@ pub(super) fn pull(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
             filter.append(ITEM, operand.value);
             Pull::Items(Filter::parse(Doc::new(&filter.finish()), operand.cx)?)
         }
-        value => Pull::Equal(Value::copy_of(value), operand.collation.cloned()),
+        value => Pull::Equal(Value::copy_of(value), operand.cx.collation.clone()),
     };
     operand.add(pull, out);
     Ok(())
@@ -282,7 +282,7 @@ pub(super) fn pull_all(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     operand.add(
         PullAll {
             values: values.values().map(Value::copy_of).collect(),
-            collation: operand.collation.cloned(),
+            collation: operand.cx.collation.clone(),
         },
         out,
     );

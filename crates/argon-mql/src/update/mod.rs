@@ -23,11 +23,9 @@ mod upsert;
 mod walk;
 
 use std::cell::Cell;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
 use array_filter::ArrayFilters;
@@ -50,8 +48,6 @@ pub struct UpdateOptions<'a> {
     pub constants: Option<Doc<'a>>,
     /// Whether every matching document is updated: not for replacements.
     pub multi: bool,
-    /// How strings compare in `$min`, `$max`, `$addToSet`, `$pull`, `$push`.
-    pub collation: Option<Arc<Collation>>,
 }
 
 /// A compiled update.
@@ -279,7 +275,6 @@ fn modifiers(spec: Doc<'_>, options: &UpdateOptions<'_>, cx: &ParseContext) -> R
                     path: Path::parse(operand.key())?,
                     value: operand.value(),
                     cx,
-                    collation: options.collation.as_ref(),
                 },
                 &mut parsed,
             );

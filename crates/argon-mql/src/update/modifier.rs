@@ -8,7 +8,6 @@ use bstr::{BStr, BString, ByteSlice};
 use super::array_filter::ArrayFilters;
 use super::path::Path;
 use super::{arithmetic, array, field, push};
-use crate::collation::Collation;
 use crate::value::{Doc, ValueRef};
 use crate::{Env, Error, ErrorCode, ParseContext, Result, Value};
 
@@ -150,7 +149,6 @@ pub(super) struct Operand<'a> {
     pub(super) path: Path,
     pub(super) value: ValueRef<'a>,
     pub(super) cx: &'a ParseContext,
-    pub(super) collation: Option<&'a Arc<Collation>>,
 }
 
 impl Operand<'_> {

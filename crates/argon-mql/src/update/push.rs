@@ -37,7 +37,7 @@ pub(super) fn push(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
         position: None,
         sort: None,
         slice: None,
-        collation: operand.collation.cloned(),
+        collation: operand.cx.collation.clone(),
     };
     match operand.value {
         ValueRef::Document(clauses) if clauses.get("$each").is_some() => {
