@@ -7,6 +7,7 @@ use super::sort_key::sort_key;
 use super::{Child, Meta, Metadata, Node, Projection, Slice};
 use crate::expr::Scope;
 use crate::filter::Filter;
+use crate::update::copy_range;
 use crate::value::{Doc, DocBuf, Element, Value, ValueRef};
 use crate::{Env, Error, Result};
 
@@ -207,11 +208,17 @@ impl Run<'_> {
     /// Writes `doc` without what `node` names.
     fn exclude(&self, node: &Node, doc: Doc<'_>, way: Way, out: &mut DocBuf) -> Result<()> {
         let mut seen: SmallVec<[bool; 16]> = SmallVec::from_elem(false, node.children.len());
+        // Elements from here to the current one are kept and not yet copied.
+        let mut copied = 4;
+        let mut next = copied;
         for element in doc.iter() {
+            let here = next;
+            next += element.raw().len();
             let Some(at) = node.position(element.key()) else {
-                out.append_element(&element);
                 continue;
             };
+            copy_range(doc, copied, here, out);
+            copied = next;
             seen[at] = true;
             match &node.children[at].1 {
                 Child::Exclude => {}
@@ -223,6 +230,7 @@ impl Run<'_> {
                 Child::Include | Child::Positional => out.append_element(&element),
             }
         }
+        copy_range(doc, copied, next, out);
         for ((name, child), _) in node.children.iter().zip(&seen).filter(|(_, seen)| !**seen) {
             if let Child::Meta(meta) = child {
                 out.append(name, self.meta(*meta));

@@ -2,22 +2,78 @@
 //!
 //! Source: MongoDB manual, "Array Update Operators".
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::array_filter::refuse_outside_queries;
+use super::copy_range;
 use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail};
 use crate::collation::Collation;
-use crate::value::{Doc, DocBuf, Number, ValueRef, equal_with};
+use crate::value::{Doc, DocBuf, Number, ValueRef, equal_with, key};
 use crate::{Error, Filter, Result, Value};
 
-/// `$addToSet`: its values, no two of them equal.
+/// Values of which it is asked whether others are among them. Few are compared one by one, many by their keys.
 #[derive(Debug)]
-struct AddToSet {
+struct Values {
     values: Vec<Value>,
     collation: Option<Arc<Collation>>,
+    /// Where the values stand, by key, if they are many.
+    by_key: HashMap<Vec<u8>, usize>,
 }
+
+/// Most values that are compared one by one.
+const FEW_MAX: usize = 8;
+
+impl Values {
+    /// The `values`, of equal ones the first.
+    fn new<'v>(
+        values: impl Iterator<Item = ValueRef<'v>>,
+        collation: Option<Arc<Collation>>,
+    ) -> Values {
+        let mut set = Values {
+            values: Vec::new(),
+            collation,
+            by_key: HashMap::new(),
+        };
+        for value in values {
+            if set.find(value).is_some() {
+                continue;
+            }
+            set.values.push(Value::copy_of(value));
+            if set.values.len() == FEW_MAX + 1 {
+                let keys = set.values.iter().map(|value| set.key(value.as_ref()));
+                set.by_key = keys.enumerate().map(|(at, key)| (key, at)).collect();
+            } else if set.values.len() > FEW_MAX {
+                let key = set.key(value);
+                set.by_key.insert(key, set.values.len() - 1);
+            }
+        }
+        set
+    }
+
+    /// The position of the value that equals `value`.
+    fn find(&self, value: ValueRef<'_>) -> Option<usize> {
+        if self.values.len() > FEW_MAX {
+            return self.by_key.get(&self.key(value)).copied();
+        }
+        let collation = self.collation.as_deref();
+        let equals = |known: &Value| equal_with(known.as_ref(), value, collation);
+        self.values.iter().position(equals)
+    }
+
+    fn key(&self, value: ValueRef<'_>) -> Vec<u8> {
+        let mut key = Vec::with_capacity(16);
+        key::append_with(&mut key, value, false, self.collation.as_deref());
+        key
+    }
+}
+
+/// `$addToSet`.
+#[derive(Debug)]
+struct AddToSet(Values);
 
 pub(super) fn add_to_set(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let collation = operand.cx.collation.clone();
@@ -26,26 +82,16 @@ pub(super) fn add_to_set(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> 
         _ => None,
     };
     let values = match each.map(|each| each.value()) {
-        None => vec![Value::copy_of(operand.value)],
+        None => Values::new(std::iter::once(operand.value), collation),
         Some(ValueRef::Array(each)) => {
-            if operand
-                .value
-                .as_document()
-                .is_some_and(|spec| spec.iter().count() > 1)
-            {
+            let spec = operand.value.as_document().unwrap_or(Doc::EMPTY);
+            if spec.iter().nth(1).is_some() {
                 return Err(Error::bad_value(format!(
                     "Found unexpected fields after $each in $addToSet: {}",
                     super::show::value(operand.value)
                 )));
             }
-            let mut values: Vec<Value> = Vec::new();
-            for value in each.values() {
-                let known = |known: &Value| equal_with(known.as_ref(), value, collation.as_deref());
-                if !values.iter().any(known) {
-                    values.push(Value::copy_of(value));
-                }
-            }
-            values
+            Values::new(each.values(), collation)
         }
         Some(other) => {
             return Err(Error::type_mismatch(format!(
@@ -54,7 +100,7 @@ pub(super) fn add_to_set(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> 
             )));
         }
     };
-    operand.add(AddToSet { values, collation }, out);
+    operand.add(AddToSet(values), out);
     Ok(())
 }
 
@@ -65,9 +111,10 @@ impl Modifier for AddToSet {
         _place: &Place<'v>,
         trail: &Trail<'_>,
     ) -> Result<Outcome<'v>> {
+        let values = &self.0.values;
         let items = match current {
             None => {
-                let array = DocBuf::array(self.values.iter().map(Value::as_ref));
+                let array = DocBuf::array(values.iter().map(Value::as_ref));
                 return Ok(Outcome::Build(Value::Array(array)));
             }
             Some(ValueRef::Array(items)) => items,
@@ -79,20 +126,23 @@ impl Modifier for AddToSet {
                 )));
             }
         };
-        let absent = |value: &&Value| {
-            let value = value.as_ref();
-            !items
-                .values()
-                .any(|item| equal_with(item, value, self.collation.as_deref()))
-        };
-        let added: Vec<&Value> = self.values.iter().filter(absent).collect();
-        if added.len() == self.values.len() {
-            return Ok(Outcome::Extend(items, &self.values));
+        let mut absent: SmallVec<[bool; 16]> = SmallVec::from_elem(true, values.len());
+        let mut left = values.len();
+        for item in items.values() {
+            if let Some(at) = self.0.find(item)
+                && std::mem::replace(&mut absent[at], false)
+            {
+                left -= 1;
+                if left == 0 {
+                    return Ok(Outcome::Keep);
+                }
+            }
         }
-        if added.is_empty() {
-            return Ok(Outcome::Keep);
+        if left == values.len() {
+            return Ok(Outcome::Extend(items, values));
         }
-        let added = added.into_iter().map(Value::as_ref);
+        let added = values.iter().zip(absent).filter(|(_, absent)| *absent);
+        let added = added.map(|(value, _)| value.as_ref());
         let array = DocBuf::array(items.values().chain(added));
         Ok(Outcome::Build(Value::Array(array)))
     }
@@ -267,10 +317,7 @@ impl Modifier for Pull {
 
 /// `$pullAll`.
 #[derive(Debug)]
-struct PullAll {
-    values: Vec<Value>,
-    collation: Option<Arc<Collation>>,
-}
+struct PullAll(Values);
 
 pub(super) fn pull_all(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     let ValueRef::Array(values) = operand.value else {
@@ -279,13 +326,8 @@ pub(super) fn pull_all(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
             operand.value.type_name()
         )));
     };
-    operand.add(
-        PullAll {
-            values: values.values().map(Value::copy_of).collect(),
-            collation: operand.cx.collation.clone(),
-        },
-        out,
-    );
+    let values = Values::new(values.values(), operand.cx.collation.clone());
+    operand.add(PullAll(values), out);
     Ok(())
 }
 
@@ -296,11 +338,7 @@ impl Modifier for PullAll {
         _place: &Place<'v>,
         _trail: &Trail<'_>,
     ) -> Result<Outcome<'v>> {
-        without(current, |item| {
-            let pulled =
-                |value: &Value| equal_with(item, value.as_ref(), self.collation.as_deref());
-            Ok(self.values.iter().any(pulled))
-        })
+        without(current, |item| Ok(self.0.find(item).is_some()))
     }
 
     fn creates(&self, _place: &Place<'_>) -> bool {
@@ -322,20 +360,24 @@ fn without<'v>(
         Some(ValueRef::Array(items)) => items,
         Some(_) => return Err(Error::bad_value("Cannot apply $pull to a non-array value")),
     };
-    let mut kept = DocBuf::with_capacity(items.byte_len());
-    let mut len = 0;
-    let mut removed = false;
-    for item in items.values() {
-        if pulled(item)? {
-            removed = true;
-        } else {
-            kept.push(len, item);
-            len += 1;
+    let mut rest = items.iter();
+    let mut kept = 0;
+    let mut end = 4;
+    // What stands before the first item that goes is copied as it is: the keys stay the same.
+    for item in rest.by_ref() {
+        if pulled(item.value())? {
+            let mut out = DocBuf::with_capacity(items.byte_len());
+            copy_range(items, 4, end, &mut out);
+            for item in rest {
+                if !pulled(item.value())? {
+                    out.push(kept, item.value());
+                    kept += 1;
+                }
+            }
+            return Ok(Outcome::Build(Value::Array(out.finish())));
         }
+        kept += 1;
+        end += item.raw().len();
     }
-    Ok(if removed {
-        Outcome::Build(Value::Array(kept.finish()))
-    } else {
-        Outcome::Keep
-    })
+    Ok(Outcome::Keep)
 }

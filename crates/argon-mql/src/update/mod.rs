@@ -28,6 +28,8 @@ use bytes::Bytes;
 
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
+pub(crate) use walk::copy_range;
+
 use array_filter::ArrayFilters;
 use modifier::{Operand, Parsed, Place};
 use path::Path;
@@ -139,6 +141,17 @@ impl Update {
     /// Whether it is a pipeline.
     pub fn is_pipeline(&self) -> bool {
         matches!(self.0, Kind::Pipeline(_))
+    }
+
+    /// The top-level fields that it can change, if it names them.
+    pub fn fields(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        match &self.0 {
+            Kind::Replace(_) | Kind::Pipeline(_) => None,
+            Kind::Modify(modifiers) => {
+                let named = modifiers.fields.named.iter();
+                Some(named.map(|(name, _)| &name.text[..]))
+            }
+        }
     }
 
     /// Whether it needs to know which array element the filter matched.

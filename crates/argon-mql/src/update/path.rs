@@ -35,14 +35,19 @@ impl Name {
         }
     }
 
-    /// The order in which new fields are created: digits by value and before other names, the others by bytes.
+    /// The order in which new fields are created.
     pub(super) fn cmp(&self, other: &Name) -> std::cmp::Ordering {
-        match (digits(&self.text), digits(&other.text)) {
-            (Some(a), Some(b)) => (a.len().cmp(&b.len()).then_with(|| a.cmp(b)))
-                // "01" and "1" are two fields of a document.
-                .then_with(|| self.text.cmp(&other.text)),
-            _ => self.text.cmp(&other.text),
-        }
+        order(&self.text, &other.text)
+    }
+}
+
+/// The order in which new fields are created: digits by value, the others by bytes.
+pub(super) fn order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    match (digits(a), digits(b)) {
+        (Some(x), Some(y)) => (x.len().cmp(&y.len()).then_with(|| x.cmp(y)))
+            // "01" and "1" are two fields of a document.
+            .then_with(|| a.cmp(b)),
+        _ => a.cmp(b),
     }
 }
 

@@ -478,12 +478,13 @@ fn find(fields: &Fields, key: &[u8]) -> Option<usize> {
     if children.len() <= LINEAR_MAX {
         return children.iter().position(|child| child.0.text == key);
     }
-    let name = path::Name::new(key);
-    children.binary_search_by(|child| child.0.cmp(&name)).ok()
+    children
+        .binary_search_by(|child| path::order(&child.0.text, key))
+        .ok()
 }
 
 /// Copies the elements of `doc` between two offsets.
-fn copy_range(doc: Doc<'_>, from: usize, to: usize, out: &mut DocBuf) {
+pub(crate) fn copy_range(doc: Doc<'_>, from: usize, to: usize, out: &mut DocBuf) {
     if from < to {
         // A view whose first four bytes and last byte are passed over: what is copied is `from..to`.
         out.append_all(Doc::new(&doc.as_bytes()[from - 4..=to]));
