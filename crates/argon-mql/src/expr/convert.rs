@@ -16,14 +16,14 @@ pub(super) const OPS: &[Op] = &[
     Op::function("$isNumber", 1..=1, |call| {
         Ok(Value::Bool(call.arg(0)?.as_ref().is_number()))
     }),
-    Op::function("$toBool", 1..=1, |call| to(call, BsonType::Bool)),
-    Op::function("$toDate", 1..=1, |call| to(call, BsonType::DateTime)),
-    Op::function("$toDecimal", 1..=1, |call| to(call, BsonType::Decimal128)),
-    Op::function("$toDouble", 1..=1, |call| to(call, BsonType::Double)),
-    Op::function("$toInt", 1..=1, |call| to(call, BsonType::Int32)),
-    Op::function("$toLong", 1..=1, |call| to(call, BsonType::Int64)),
-    Op::function("$toObjectId", 1..=1, |call| to(call, BsonType::ObjectId)),
-    Op::function("$toString", 1..=1, |call| to(call, BsonType::String)),
+    Op::one("$toBool", 50723, |call| to(call, BsonType::Bool)),
+    Op::one("$toDate", 50723, |call| to(call, BsonType::DateTime)),
+    Op::one("$toDecimal", 50723, |call| to(call, BsonType::Decimal128)),
+    Op::one("$toDouble", 50723, |call| to(call, BsonType::Double)),
+    Op::one("$toInt", 50723, |call| to(call, BsonType::Int32)),
+    Op::one("$toLong", 50723, |call| to(call, BsonType::Int64)),
+    Op::one("$toObjectId", 50723, |call| to(call, BsonType::ObjectId)),
+    Op::one("$toString", 50723, |call| to(call, BsonType::String)),
     Op::function("$type", 1..=1, |call| {
         let name = call.arg(0)?.as_ref().type_name();
         Ok(Value::String(bytes::Bytes::from_static(name.as_bytes())))

@@ -42,6 +42,8 @@ pub(super) type Check = fn(&[Expr]) -> Result<()>;
 pub(super) enum Args {
     /// By position: how many.
     Positional(RangeInclusive<usize>),
+    /// By position, exactly one: the code for any other number.
+    One(i32),
     /// By position, two or more: the code for fewer.
     AtLeastTwo(i32),
     /// By name, in an object.
@@ -112,6 +114,21 @@ impl Op {
             args: Args::Positional(args),
             eval,
             fold,
+            check: None,
+        })
+    }
+
+    /// An operator that takes one argument, and fails with `code` for any other number.
+    pub(super) const fn one(
+        name: &'static str,
+        code: i32,
+        eval: fn(&Call<'_>) -> Result<Value>,
+    ) -> Op {
+        Op::Function(Function {
+            name,
+            args: Args::One(code),
+            eval,
+            fold: Fold::None,
             check: None,
         })
     }
@@ -242,6 +259,20 @@ impl Function {
             Args::Positional(arity) => {
                 let args = parser.args(operand)?;
                 check_arity(self.name, arity, args.len())?;
+                Ok(args)
+            }
+            Args::One(code) => {
+                let args = parser.args(operand)?;
+                if args.len() != 1 {
+                    return Err(Error::location(
+                        *code,
+                        format!(
+                            "{} requires a single argument, got {}",
+                            self.name,
+                            args.len()
+                        ),
+                    ));
+                }
                 Ok(args)
             }
             Args::AtLeastTwo(code) => {

@@ -35,7 +35,7 @@ pub(super) fn ln(call: &Call<'_>) -> Result<Value> {
     Ok(match positive(call, 28766)? {
         None => Value::Null,
         Some(number) if number.is_nan() => Value::Double(f64::NAN),
-        Some(Number::Decimal(value)) => decimal(value.ln()),
+        Some(Number::Decimal(value)) => decimal(precise::ln(value)),
         Some(number) => Value::Double(number.to_f64().ln()),
     })
 }
@@ -44,7 +44,7 @@ pub(super) fn log10(call: &Call<'_>) -> Result<Value> {
     Ok(match positive(call, 28761)? {
         None => Value::Null,
         Some(number) if number.is_nan() => Value::Double(f64::NAN),
-        Some(Number::Decimal(value)) => decimal(value.log10()),
+        Some(Number::Decimal(value)) => decimal(precise::log10(value)),
         Some(number) => Value::Double(number.to_f64().log10()),
     })
 }
@@ -97,14 +97,16 @@ pub(super) fn log(call: &Call<'_>) -> Result<Value> {
     let Some((argument, base)) = pair(call, (28756, 28757), ("argument", "base"))? else {
         return Ok(Value::Null);
     };
-    if argument.is_zero() || argument.is_negative() {
-        return Err(Error::location(
-            28758,
-            "$log's argument must be a positive number",
-        ));
-    }
-    let is_one = base.compare(Number::Int32(1)).is_eq();
-    if base.is_zero() || base.is_negative() || is_one {
+    let one = Number::Int32(1);
+    let is_positive = |number: Number| !number.is_zero() && !number.is_negative();
+    if !(is_positive(argument) && is_positive(base) && base.compare(one).is_ne()) {
+        // As doubles, in which the smallest decimals are nothing.
+        if argument.to_f64() <= 0.0 {
+            return Err(Error::location(
+                28758,
+                "$log's argument must be a positive number",
+            ));
+        }
         return Err(Error::location(
             28759,
             "$log's base must be a positive number not equal to 1",
@@ -120,11 +122,11 @@ pub(super) fn log(call: &Call<'_>) -> Result<Value> {
             let is = |number| base.compare(Number::Int32(number)).is_eq();
             // mongod 6.0.5 divides by the base itself instead of by its logarithm, unless that is 2 or 10.
             decimal(if is(10) {
-                argument.log10()
+                precise::log10(argument)
             } else if is(2) {
-                argument.ln().divide(Decimal::from_i64(2).ln())
+                precise::log2(argument)
             } else {
-                argument.ln().divide(base.to_decimal())
+                precise::ln(argument).divide(base.to_decimal())
             })
         }
         _ => Value::Double(argument.to_f64().ln() / base.to_f64().ln()),
@@ -135,7 +137,7 @@ pub(super) fn pow(call: &Call<'_>) -> Result<Value> {
     let Some((base, exponent)) = pair(call, (28762, 28763), ("base", "exponent"))? else {
         return Ok(Value::Null);
     };
-    if base.is_zero() && exponent.is_negative() {
+    if base.to_f64() == 0.0 && exponent.is_negative() {
         return Err(Error::location(
             28764,
             "$pow cannot take a base of 0 and a negative exponent",

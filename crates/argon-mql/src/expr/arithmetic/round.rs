@@ -85,11 +85,19 @@ fn to_place(call: &Call<'_>, double: fn(f64) -> f64, rounding: Rounding) -> Resu
                 )
             })?;
             match whole {
-                Number::Int32(_) => Number::narrow(long).to_value(),
+                Number::Int32(_) if long > i32::MAX.into() => Value::Int64(long),
+                // Below the ints, mongod 6.0.5 wraps around.
+                Number::Int32(_) => Value::Int32(wrap(long)),
                 _ => Value::Int64(long),
             }
         }
     })
+}
+
+/// The lower half of a long.
+fn wrap(long: i64) -> i32 {
+    let [a, b, c, d, ..] = long.to_le_bytes();
+    i32::from_le_bytes([a, b, c, d])
 }
 
 /// The second argument: digits behind the point, or `None` if it is null.
@@ -111,7 +119,7 @@ fn place(call: &Call<'_>) -> Result<Option<i32>> {
         )
     })?;
     let long = to_long(number)?;
-    if number.to_i64() != Some(long) {
+    if number.to_i64() != Some(long) || i32::try_from(long).is_err() {
         return Err(Error::location(
             51082,
             format!(

@@ -82,6 +82,35 @@ impl Calculator {
         logarithm
     }
 
+    /// `number` rounded to 113 binary digits, unless it is far from one.
+    fn binary(&mut self, number: &Number) -> Number {
+        const DIGITS: i32 = 113;
+        const NEAR: f64 = 1e60;
+        let double = number.to_string().parse::<f64>().unwrap_or(0.0).abs();
+        if !(1.0 / NEAR..NEAR).contains(&double) {
+            return *number;
+        }
+        // Scaled so that the digits wanted stand before the point.
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the logarithm is below 200"
+        )]
+        let shift = DIGITS - 1 - double.log2().floor() as i32;
+        let two = self.int(2);
+        let scale = (0..shift.unsigned_abs()).fold(self.int(1), |scale, _| self.mul(&scale, &two));
+        let mut scaled = if shift >= 0 {
+            self.mul(number, &scale)
+        } else {
+            self.div(number, &scale)
+        };
+        self.0.round(&mut scaled);
+        if shift >= 0 {
+            self.div(&scaled, &scale)
+        } else {
+            self.mul(&scaled, &scale)
+        }
+    }
+
     fn pi(&mut self) -> Number {
         self.parse(PI)
     }
@@ -202,6 +231,19 @@ impl Calculator {
     }
 }
 
+/// Applies `function` to a finite `value` as mongod does where it goes through binary128 plainly: argument and result
+/// are rounded to 113 binary digits.
+fn through_binary(
+    value: Decimal,
+    function: impl FnOnce(&mut Calculator, &Number) -> Number,
+) -> Decimal {
+    finite(value, |c, x| {
+        let x = c.binary(x);
+        let result = function(c, &x);
+        c.binary(&result)
+    })
+}
+
 /// Applies `function` to a finite `value`.
 fn finite(value: Decimal, function: impl FnOnce(&mut Calculator, &Number) -> Number) -> Decimal {
     let mut calculator = Calculator::new();
@@ -235,12 +277,12 @@ pub(in crate::expr) fn pad(number: Decimal) -> Decimal {
 
 /// Whether the exact function would give the argument back in 34 digits: zero, and what is tiny.
 fn is_own_value(value: Decimal) -> bool {
-    value.is_zero() || below(value, "1E-20")
+    !value.is_nan() && (value.is_zero() || below(value, "1E-20"))
 }
 
 /// Whether e to the power of the number is one in 34 digits.
 pub(in crate::expr) fn is_tiny(value: Decimal) -> bool {
-    value.is_zero() || below(value, "1E-34")
+    !value.is_nan() && (value.is_zero() || below(value, "1E-34"))
 }
 
 fn below(value: Decimal, bound: &str) -> bool {
@@ -249,6 +291,15 @@ fn below(value: Decimal, bound: &str) -> bool {
 
 fn own_value(value: Decimal) -> Decimal {
     if value.is_zero() { value } else { pad(value) }
+}
+
+/// The same for functions that give a zero this exponent.
+fn own_value_or_zero(value: Decimal, exponent: &str) -> Decimal {
+    if value.is_zero() {
+        value.multiply(constant(exponent))
+    } else {
+        own_value(value)
+    }
 }
 
 /// Whether the angle is within reach of our digits of π.
@@ -275,7 +326,7 @@ pub(super) fn cos(value: Decimal) -> Decimal {
 
 pub(super) fn tan(value: Decimal) -> Decimal {
     match value {
-        _ if is_own_value(value) => own_value(value),
+        _ if is_own_value(value) => own_value_or_zero(value, "1E-40"),
         _ if is_angle(value) => finite(value, |c, x| {
             let (sin, cos) = (c.sin(x), c.cos(x));
             c.div(&sin, &cos)
@@ -286,13 +337,13 @@ pub(super) fn tan(value: Decimal) -> Decimal {
 
 pub(super) fn asin(value: Decimal) -> Decimal {
     if is_own_value(value) {
-        return own_value(value);
+        return own_value_or_zero(value, "1E-40");
     }
-    finite(value, Calculator::asin)
+    through_binary(value, Calculator::asin)
 }
 
 pub(super) fn acos(value: Decimal) -> Decimal {
-    finite(value, |c, x| {
+    through_binary(value, |c, x| {
         let (pi, two) = (c.pi(), c.int(2));
         let right_angle = c.div(&pi, &two);
         let asin = c.asin(x);
@@ -307,7 +358,7 @@ pub(super) fn atan(value: Decimal) -> Decimal {
     if value.is_infinite() {
         return right_angle(value.is_negative());
     }
-    finite(value, Calculator::atan)
+    through_binary(value, Calculator::atan)
 }
 
 fn right_angle(negative: bool) -> Decimal {
@@ -356,7 +407,7 @@ pub(super) fn atan2(y: Decimal, x: Decimal) -> Decimal {
 
 pub(super) fn sinh(value: Decimal) -> Decimal {
     if !value.is_finite() || is_own_value(value) {
-        return own_value(value);
+        return own_value_or_zero(value, "1E-40");
     }
     finite(value, Calculator::sinh)
 }
@@ -385,9 +436,9 @@ pub(super) fn tanh(value: Decimal) -> Decimal {
 
 pub(super) fn asinh(value: Decimal) -> Decimal {
     if !value.is_finite() || is_own_value(value) {
-        return own_value(value);
+        return own_value_or_zero(value, "1E-6176");
     }
-    let positive = finite(value.abs(), |c, x| {
+    let positive = through_binary(value.abs(), |c, x| {
         let (one, square) = (c.int(1), c.mul(x, x));
         let hypotenuse = c.add(&square, &one);
         let root = c.sqrt(&hypotenuse);
@@ -408,7 +459,7 @@ pub(super) fn acosh(value: Decimal) -> Decimal {
     if value.compare(Decimal::from_i64(1)).is_eq() {
         return Decimal::ZERO;
     }
-    finite(value, |c, x| {
+    through_binary(value, |c, x| {
         let (one, square) = (c.int(1), c.mul(x, x));
         let rest = c.sub(&square, &one);
         let root = c.sqrt(&rest);
@@ -419,18 +470,62 @@ pub(super) fn acosh(value: Decimal) -> Decimal {
 
 pub(super) fn atanh(value: Decimal) -> Decimal {
     if is_own_value(value) {
-        return own_value(value);
+        return own_value_or_zero(value, "1E-6176");
     }
     if value.abs().compare(Decimal::from_i64(1)).is_eq() {
         return Decimal::infinity(value.is_negative());
     }
-    finite(value, |c, x| {
+    through_binary(value, |c, x| {
         let (one, two) = (c.int(1), c.int(2));
         let (above, below) = (c.add(&one, x), c.sub(&one, x));
         let ratio = c.div(&above, &below);
         let logarithm = c.ln(&ratio);
         c.div(&logarithm, &two)
     })
+}
+
+/// The natural logarithm of a number above zero.
+pub(in crate::expr) fn ln(value: Decimal) -> Decimal {
+    if value.is_infinite() {
+        return value;
+    }
+    if value.compare(Decimal::from_i64(1)).is_eq() {
+        return Decimal::ZERO;
+    }
+    through_binary(value, Calculator::ln)
+}
+
+/// The logarithm to base two of a number above zero; a whole one has no fraction.
+pub(in crate::expr) fn log2(value: Decimal) -> Decimal {
+    if value.is_infinite() {
+        return value;
+    }
+    whole_if_whole(through_binary(value, |c, x| {
+        let two = c.int(2);
+        let (logarithm, unit) = (c.ln(x), c.ln(&two));
+        c.div(&logarithm, &unit)
+    }))
+}
+
+/// The logarithm to base ten of a number above zero; a whole one has no fraction.
+pub(in crate::expr) fn log10(value: Decimal) -> Decimal {
+    if value.is_infinite() {
+        return value;
+    }
+    whole_if_whole(through_binary(value, |c, x| {
+        let mut logarithm = *x;
+        c.0.log10(&mut logarithm);
+        logarithm
+    }))
+}
+
+fn whole_if_whole(number: Decimal) -> Decimal {
+    let whole = number.quantize(0, dec::Rounding::HalfEven);
+    if whole.compare(number).is_eq() {
+        whole
+    } else {
+        number
+    }
 }
 
 pub(super) fn to_radians(value: Decimal) -> Decimal {
