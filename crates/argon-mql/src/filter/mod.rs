@@ -21,6 +21,7 @@ mod schema;
 mod show;
 mod simplify;
 mod tree;
+mod validator;
 
 use bytes::Bytes;
 

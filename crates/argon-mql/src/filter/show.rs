@@ -108,10 +108,7 @@ fn append_predicate(predicate: &Predicate, out: &mut DocBuf) {
         Predicate::Mod { divisor, remainder } => {
             let array = out.open_array("$mod");
             for (index, number) in [*divisor, *remainder].into_iter().enumerate() {
-                out.push(
-                    index,
-                    i32::try_from(number).map_or(ValueRef::Int64(number), ValueRef::Int32),
-                );
+                out.push(index, ValueRef::Int64(number));
             }
             out.close(array);
         }
@@ -123,7 +120,10 @@ fn append_predicate(predicate: &Predicate, out: &mut DocBuf) {
                 BitTest::AnySet => "$bitsAnySet",
             });
             for (index, &position) in bits.positions().iter().enumerate() {
-                out.push(index, ValueRef::Int64(position.into()));
+                out.push(
+                    index,
+                    ValueRef::Int32(i32::try_from(position).unwrap_or(i32::MAX)),
+                );
             }
             out.close(array);
         }

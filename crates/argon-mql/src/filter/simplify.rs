@@ -65,8 +65,7 @@ impl Node {
         }
         sort(&mut nodes);
         match single(nodes) {
-            Ok(only @ Node::Leaf(_)) => Node::not(only),
-            Ok(only) => Node::Nor(vec![only]),
+            Ok(only) => Node::not(only),
             Err(nodes) => Node::Nor(nodes),
         }
     }

@@ -244,3 +244,17 @@ fn a_failure_is_explained() {
         })
     );
 }
+
+#[test]
+fn validators_refuse_what_mongod_refuses_in_them() {
+    for (validator, code) in [
+        (r#"{"$where": "1"}"#, 2),
+        (r#"{"$text": {"$search": "x"}}"#, 2),
+        (r#"{"a": {"$near": [0, 0]}}"#, 5_626_500),
+        (r#"{"$sampleRate": 0.5}"#, 3_040_500),
+        (r#"{"$expr": {"$gt": [{"$rand": {}}, 0.5]}}"#, 3_040_500),
+    ] {
+        let result = Filter::parse_validator(Doc::new(&bytes(validator)), &ParseContext::new());
+        assert_eq!(result.unwrap_err().code().number(), code, "{validator}");
+    }
+}
