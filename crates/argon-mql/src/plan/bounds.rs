@@ -108,6 +108,10 @@ pub(super) fn of_not(predicate: &Predicate, multikey: bool) -> Option<Bounds> {
         return None;
     }
     let inner = of(predicate)?;
+    // What the bounds only contain has no complement.
+    if inner.intervals.is_full() {
+        return None;
+    }
     // An empty array has the key undefined but is not null.
     let null = inner.intervals.has_null();
     if null && multikey {

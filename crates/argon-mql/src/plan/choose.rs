@@ -178,7 +178,7 @@ impl Chooser<'_> {
             let Some(bounds) = condition.bounds(multikey) else {
                 continue;
             };
-            if !fits_collation(index, &bounds) {
+            if !fits_collation(index, bounds) {
                 continue;
             }
             // A sparse index lacks the documents that a condition also met without the field would want.
@@ -196,7 +196,7 @@ impl Chooser<'_> {
             let exact = bounds.exact && index.spec.kind() == Kind::Ordered;
             let answered: Vec<usize> = exact.then_some(condition.conjunct).into_iter().collect();
             best = Some(match best.take() {
-                None => (bounds.intervals, answered, using),
+                None => (bounds.intervals.clone(), answered, using),
                 Some((intervals, mut all, first)) => {
                     if !multikey || same_item(index, at, first, using) {
                         all.extend(answered);
@@ -208,7 +208,7 @@ impl Chooser<'_> {
                         )
                     } else if share_of_field(&bounds.intervals) < share_of_field(&intervals) {
                         // Two items of an array may meet the two conditions, so only one of them can be used.
-                        (bounds.intervals, answered, using)
+                        (bounds.intervals.clone(), answered, using)
                     } else {
                         (intervals, all, first)
                     }
@@ -317,7 +317,7 @@ impl Chooser<'_> {
                 let exists = matches!(condition.predicate(), Some(Predicate::Exists));
                 // Documents and arrays are taken apart, so they are no keys; missing fields have none.
                 let indexed = !bounds.missing && !bounds.intervals.iter().any(spans_nested);
-                ((exists || indexed) && fits_collation(index, &bounds))
+                ((exists || indexed) && fits_collation(index, bounds))
                     .then(|| (share_of_field(&bounds.intervals), condition, bounds))
             })
             .min_by(|a, b| a.0.total_cmp(&b.0))?;
@@ -329,7 +329,7 @@ impl Chooser<'_> {
                 .then_some(condition.conjunct)
                 .into_iter()
                 .collect(),
-            fields: vec![bounds.intervals],
+            fields: vec![bounds.intervals.clone()],
             wildcard: Some(Box::new(condition.path.clone().into_owned())),
             share,
             sorted: None,

@@ -1,6 +1,7 @@
 //! The conditions of a filter that must all hold, by the path each is on.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use super::bounds::{self, Bounds};
 use crate::filter::{Node, Predicate};
@@ -17,6 +18,8 @@ pub(super) struct Condition<'f> {
     pub(super) conjunct: usize,
     /// The `$elemMatch` it stands in: its conjunct, and how many components its path has.
     pub(super) item: Option<(usize, usize)>,
+    /// Its bounds on an index without arrays on the path, and on one with, once asked for.
+    bounds: [OnceCell<Option<Bounds>>; 2],
 }
 
 enum Kind<'f> {
@@ -28,7 +31,13 @@ enum Kind<'f> {
 
 impl Condition<'_> {
     /// The bounds, if an index on the path, with or without arrays, helps.
-    pub(super) fn bounds(&self, multikey: bool) -> Option<Bounds> {
+    pub(super) fn bounds(&self, multikey: bool) -> Option<&Bounds> {
+        self.bounds[usize::from(multikey)]
+            .get_or_init(|| self.find_bounds(multikey))
+            .as_ref()
+    }
+
+    fn find_bounds(&self, multikey: bool) -> Option<Bounds> {
         let mut found = match &self.kind {
             Kind::Holds(predicate) => bounds::of(predicate)?,
             Kind::HoldsNot(predicate) => bounds::of_not(predicate, multikey)?,
@@ -97,6 +106,7 @@ fn collect<'f>(
             kind,
             conjunct,
             item,
+            bounds: [OnceCell::new(), OnceCell::new()],
         });
     };
     match node {

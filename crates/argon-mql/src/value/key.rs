@@ -272,8 +272,11 @@ fn finite_decimal(out: &mut Vec<u8>, coefficient: u128, exponent: i32) -> Tag {
                 let (mut bits, mut rest) = (0, rest);
                 for _ in 0..52 {
                     rest *= 2;
-                    bits = bits * 2 + u64::from(rest >= divisor);
-                    rest %= divisor;
+                    bits *= 2;
+                    if rest >= divisor {
+                        rest -= divisor;
+                        bits += 1;
+                    }
                 }
                 fraction_part(out, bits, rest != 0);
                 if rest != 0 {
