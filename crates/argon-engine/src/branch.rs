@@ -305,6 +305,7 @@ impl Branch {
             State::clone(state),
             Arc::clone(&self.database),
             Arc::clone(&shared.meter),
+            shared.wall_ms(),
         );
         let outcome = decide(&mut writer);
         let generation = head.generation;

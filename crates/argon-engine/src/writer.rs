@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use argon_mql::index::IndexSpec;
-use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
+use argon_mql::{Doc, DocBuf, Env, ErrorCode, ValueRef};
 use argon_storage::record::CollectionName;
 use argon_storage::{Entry, Operation, SessionStamp, Splice, Statement};
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::state::{Collection, Meter, RecordId, Remembered, State};
+use crate::state::{Capped, Collection, Index, Meter, RecordId, Remembered, State};
 
 /// A retryable write's place in its session.
 #[derive(Clone, Debug)]
@@ -28,8 +28,11 @@ pub struct Writer {
     pub(crate) entries: Vec<Entry>,
     pub(crate) operation: Operation,
     pub(crate) stamp: Option<SessionStamp>,
+    /// Whether documents are stored whatever the collection's validator says of them.
+    pub bypass_validation: bool,
     database: Arc<str>,
     meter: Arc<Meter>,
+    now_ms: i64,
 }
 
 /// A patch is logged when it takes at most this share of the document (one in …): below that, reading a whole document
@@ -37,12 +40,14 @@ pub struct Writer {
 const PATCH_SHARE: usize = 4;
 
 impl Writer {
-    pub(crate) fn new(state: State, database: Arc<str>, meter: Arc<Meter>) -> Writer {
+    pub(crate) fn new(state: State, database: Arc<str>, meter: Arc<Meter>, now_ms: i64) -> Writer {
         Writer {
             state,
             entries: Vec::new(),
             operation: Operation::Write,
             stamp: None,
+            bypass_validation: false,
+            now_ms,
             database,
             meter,
         }
@@ -106,18 +111,22 @@ impl Writer {
     /// # Errors
     /// [`ErrorCode::DuplicateKey`] with details, or what an index answers. Nothing has changed then.
     pub fn insert(&mut self, collection: &str, document: Bytes) -> Result<RecordId> {
-        let target = self.require(collection)?;
+        let target = Arc::clone(self.require_collection(collection)?);
+        self.validate(&target, None, &document)?;
         let id = Doc::new(&document).get("_id").unwrap_or(ValueRef::Missing);
         if target.find_id(id).is_some() {
-            return Err(self.duplicate_id(collection, &document));
+            return Err(self.duplicate_id(&target, &document));
         }
-        self.check_unique(target, &document, None)?;
+        self.check_unique(&target, &document, None)?;
         let name = Arc::clone(&target.name);
         let record = self.change(collection, |target, meter| target.put(&document, meter))?;
         self.entries.push(Entry::Put {
             collection: name,
             document,
         });
+        if let Some(capped) = target.options.capped {
+            self.shorten(collection, capped)?;
+        }
         Ok(record)
     }
 
@@ -126,9 +135,10 @@ impl Writer {
     /// # Errors
     /// [`ErrorCode::DuplicateKey`] with details, or what an index answers. Nothing has changed then.
     pub fn replace(&mut self, collection: &str, record: RecordId, document: Bytes) -> Result<()> {
-        let target = self.require(collection)?;
-        self.check_unique(target, &document, Some(record))?;
+        let target = Arc::clone(self.require_collection(collection)?);
         let old = target.document(record).cloned().unwrap_or_default();
+        self.validate(&target, Some(&old), &document)?;
+        self.check_unique(&target, &document, Some(record))?;
         let name = Arc::clone(&target.name);
         self.change(collection, |target, meter| {
             target.replace(record, &document, meter)
@@ -152,7 +162,7 @@ impl Writer {
     /// # Errors
     /// If there is no such collection.
     pub fn delete(&mut self, collection: &str, record: RecordId) -> Result<Option<Bytes>> {
-        let name = Arc::clone(&self.require(collection)?.name);
+        let name = Arc::clone(&self.require_collection(collection)?.name);
         let Some(old) = self.change(collection, |target, _| Ok(target.delete(record)))? else {
             return Ok(None);
         };
@@ -232,7 +242,7 @@ impl Writer {
     /// # Errors
     /// [`ErrorCode::DuplicateKey`] for a unique index over equal keys, or what a document answers that cannot be indexed.
     pub fn create_index(&mut self, collection: &str, spec: &Arc<IndexSpec>) -> Result<()> {
-        let target = self.require(collection)?;
+        let target = self.require_collection(collection)?;
         let name = Arc::clone(&target.name);
         let index = target.build_index(Arc::clone(spec), &self.namespace(collection))?;
         self.operation = Operation::Index;
@@ -249,7 +259,7 @@ impl Writer {
     /// # Errors
     /// [`ErrorCode::NamespaceNotFound`], [`ErrorCode::IndexNotFound`].
     pub fn drop_index(&mut self, collection: &str, name: &str) -> Result<()> {
-        let target = self.require(collection)?;
+        let target = self.require_collection(collection)?;
         if target.index(name).is_none() {
             return Err(language(
                 ErrorCode::IndexNotFound,
@@ -264,6 +274,40 @@ impl Writer {
                 name: name.to_owned(),
             },
         )
+    }
+
+    /// Gives an index another specification with the same keys: its expiry or visibility. It is not built anew.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NamespaceNotFound`].
+    pub fn modify_index(
+        &mut self,
+        collection: &str,
+        name: &str,
+        spec: &Arc<IndexSpec>,
+    ) -> Result<()> {
+        let target = self.require_collection(collection)?;
+        let collection: CollectionName = Arc::clone(&target.name);
+        let Some(index) = target.index(name) else {
+            return Ok(());
+        };
+        let mut index = Index::clone(index);
+        index.spec = Arc::clone(spec);
+        if let Some(target) = self.state.collection_mut(&collection) {
+            target.drop_index(name);
+            target.add_index(index);
+        }
+        self.operation = Operation::CollMod;
+        let name = name.to_owned();
+        self.entries.push(Entry::DropIndex {
+            collection: Arc::clone(&collection),
+            name,
+        });
+        self.entries.push(Entry::CreateIndex {
+            collection,
+            spec: spec.document().clone(),
+        });
+        Ok(())
     }
 
     /// Drops every collection.
@@ -285,6 +329,30 @@ impl Writer {
         self.operation = operation;
         self.entries.push(entry);
         Ok(())
+    }
+
+    /// Refuses a view; a collection that does not exist is none.
+    ///
+    /// # Errors
+    /// [`ErrorCode::CommandNotSupportedOnView`].
+    pub fn refuse_view(&self, name: &str) -> Result<()> {
+        match self.collection(name) {
+            Some(_) => self.require_collection(name).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// The collection to write documents or indexes to; a view has none.
+    fn require_collection(&self, name: &str) -> Result<&Arc<Collection>> {
+        let target = self.require(name)?;
+        if target.options.view.is_some() {
+            let message = format!(
+                "Namespace {} is a view, not a collection",
+                self.namespace(name)
+            );
+            return Err(language(ErrorCode::CommandNotSupportedOnView, message));
+        }
+        Ok(target)
     }
 
     fn require(&self, name: &str) -> Result<&Arc<Collection>> {
@@ -312,6 +380,57 @@ impl Writer {
         Ok(change(collection, &meter)?)
     }
 
+    /// Refuses a document that the collection's validator does not take.
+    fn validate(&self, target: &Collection, old: Option<&Bytes>, document: &Bytes) -> Result<()> {
+        let Some(validator) = target
+            .options
+            .validator
+            .as_ref()
+            .filter(|_| !self.bypass_validation)
+        else {
+            return Ok(());
+        };
+        let env = Env {
+            now_ms: self.now_ms,
+            ..Env::fixed()
+        };
+        if validator.passes(document, &env)? {
+            return Ok(());
+        }
+        if let Some(old) = old.filter(|_| validator.moderate)
+            && !validator.passes(old, &env)?
+        {
+            return Ok(());
+        }
+        if validator.warn {
+            tracing::warn!(
+                namespace = self.namespace(&target.name),
+                "Document would fail validation"
+            );
+            return Ok(());
+        }
+        Err(validator.failure(document, &env).into())
+    }
+
+    /// Deletes the oldest documents of a capped collection until the rest fits.
+    fn shorten(&mut self, collection: &str, capped: Capped) -> Result<()> {
+        loop {
+            let Some(target) = self.collection(collection) else {
+                return Ok(());
+            };
+            let over = target.bytes() > capped.bytes
+                || capped
+                    .documents
+                    .is_some_and(|most| target.len() as u64 > most);
+            let oldest = target.after(None).next().map(|(record, _)| record);
+            // The newest document stays, however large it is.
+            match oldest.filter(|_| over && target.len() > 1) {
+                Some(oldest) => self.delete(collection, oldest)?,
+                None => return Ok(()),
+            };
+        }
+    }
+
     fn check_unique(
         &self,
         collection: &Collection,
@@ -334,17 +453,28 @@ impl Writer {
         Ok(())
     }
 
-    fn duplicate_id(&self, collection: &str, document: &Bytes) -> Error {
-        let index = IndexSpec::id();
-        let keys = match index.keys(document) {
-            Ok(keys) => keys.keys,
-            Err(error) => return error.into(),
+    fn duplicate_id(&self, collection: &Collection, document: &Bytes) -> Error {
+        let described = || -> argon_mql::Result<argon_mql::Error> {
+            let index = match &collection.options.collation {
+                None => IndexSpec::id(),
+                Some(collation) => {
+                    let mut spec = DocBuf::new();
+                    spec.append_all(Doc::new(IndexSpec::id().document()));
+                    spec.append(
+                        "collation",
+                        ValueRef::Document(Doc::new(collation.document())),
+                    );
+                    IndexSpec::parse(Doc::new(&spec.finish()))?
+                }
+            };
+            let keys = index.keys(document)?.keys;
+            let key = keys.first().map(Vec::as_slice).unwrap_or_default();
+            let namespace = self.namespace(&collection.name);
+            Ok(index
+                .duplicate(&namespace, Doc::new(document), key)
+                .into_error())
         };
-        let key = keys.first().map(Vec::as_slice).unwrap_or_default();
-        index
-            .duplicate(&self.namespace(collection), Doc::new(document), key)
-            .into_error()
-            .into()
+        described().unwrap_or_else(|error| error).into()
     }
 }
 

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use argon_mql::collation::Collation;
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
 use argon_mql::projection::Projection;
 use argon_mql::sort::{MEMORY_MAX, Order, Sort, Sorter};
 use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
-use argon_mql::{Doc, Env, Result};
+use argon_mql::{Doc, DocBuf, Env, ParseContext, Result, ValueRef};
 use bytes::Bytes;
 
 use super::records::{Records, plan};
+use super::view::{Resolved, resolve};
 use crate::state::{Collection, State};
 
 /// A query.
@@ -30,6 +32,8 @@ pub struct Find {
     pub hint: Option<Hint>,
     /// Whether a sort may hold more than its usual share of memory.
     pub allow_disk_use: bool,
+    /// How strings are compared, for the stages of a view.
+    pub collation: Option<Arc<Collation>>,
 }
 
 impl Default for Find {
@@ -42,6 +46,7 @@ impl Default for Find {
             limit: 0,
             hint: None,
             allow_disk_use: true,
+            collation: None,
         }
     }
 }
@@ -50,7 +55,48 @@ impl Default for Find {
 ///
 /// # Errors
 /// MongoDB's error for a hint that names no index.
-pub fn find(collection: Option<&Arc<Collection>>, query: &Find) -> Result<Box<dyn Source>> {
+pub fn find(state: &State, name: &str, query: &Find) -> Result<Box<dyn Source>> {
+    let Resolved { collection, stages } = resolve(state, name)?;
+    if !stages.is_empty() {
+        return find_in_view(collection.as_ref(), stages, query);
+    }
+    find_in_collection(collection.as_ref(), query)
+}
+
+/// Opens a query on a view: its stages, then the filter as one more, so that what can be answered by an index is.
+fn find_in_view(
+    collection: Option<&Arc<Collection>>,
+    mut stages: Vec<Bytes>,
+    query: &Find,
+) -> Result<Box<dyn Source>> {
+    let filter = query.filter.as_ref().filter(|filter| !filter.is_empty());
+    if let Some(filter) = filter {
+        let mut stage = DocBuf::new();
+        stage.append("$match", ValueRef::Document(Doc::new(&filter.to_doc())));
+        stages.push(stage.finish());
+    }
+    let stages = DocBuf::array(
+        stages
+            .iter()
+            .map(|stage| ValueRef::Document(Doc::new(stage))),
+    );
+    let cx = ParseContext {
+        collation: query.collation.clone(),
+        ..ParseContext::new()
+    };
+    let pipeline = Pipeline::parse(Doc::new(&stages), &cx)?;
+    let source = aggregate(collection, &pipeline, query.hint.as_ref())?;
+    let sort = match &query.order {
+        Order::By(sort) => Some(sort),
+        Order::Any | Order::Natural { .. } => None,
+    };
+    Ok(finish(source, query, sort, None))
+}
+
+fn find_in_collection(
+    collection: Option<&Arc<Collection>>,
+    query: &Find,
+) -> Result<Box<dyn Source>> {
     let Some(collection) = collection else {
         return Ok(Box::new(Documents::new(Vec::new())));
     };
@@ -61,14 +107,27 @@ pub fn find(collection: Option<&Arc<Collection>>, query: &Find) -> Result<Box<dy
         .as_ref()
         .is_some_and(|projection| projection.needs_match());
     let matching = needs_match.then(|| filter.clone());
-    let mut source: Box<dyn Source> = Box::new(FromRecords(Records::new(
-        Arc::clone(collection),
-        filter,
-        &plan,
-    )));
-    if let Order::By(sort) = &query.order
-        && !plan.covers_sort()
-    {
+    let records = Records::new(Arc::clone(collection), filter, &plan);
+    let sort = match &query.order {
+        Order::By(sort) if !plan.covers_sort() => Some(sort),
+        _ => None,
+    };
+    Ok(finish(
+        Box::new(FromRecords(records)),
+        query,
+        sort,
+        matching,
+    ))
+}
+
+/// Puts sort, skip, limit and projection behind `source`.
+fn finish(
+    mut source: Box<dyn Source>,
+    query: &Find,
+    sort: Option<&Sort>,
+    matching: Option<Filter>,
+) -> Box<dyn Source> {
+    if let Some(sort) = sort {
         let keep = (query.limit > 0).then(|| query.limit.saturating_add(query.skip));
         source = Box::new(Sorting {
             input: Some(source),
@@ -97,15 +156,30 @@ pub fn find(collection: Option<&Arc<Collection>>, query: &Find) -> Result<Box<dy
             matching,
         });
     }
-    Ok(source)
+    source
 }
 
 /// How many documents pass `filter`.
 ///
 /// # Errors
 /// What the filter's expressions fail with, the command's interruption, and a hint that names no index.
-pub fn count_all(collection: Option<&Arc<Collection>>, query: &Find, env: &Env<'_>) -> Result<u64> {
-    let Some(collection) = collection else {
+pub fn count_all(state: &Arc<State>, name: &str, query: &Find, env: &Env<'_>) -> Result<u64> {
+    let Resolved { collection, stages } = resolve(state, name)?;
+    if !stages.is_empty() {
+        let mut source = find_in_view(collection.as_ref(), stages, query)?;
+        let reader = Reading::new(Arc::clone(state));
+        let cx = Context {
+            env,
+            reader: &reader,
+            allow_disk_use: true,
+        };
+        let mut count = 0;
+        while source.next(&cx)?.is_some() {
+            count += 1;
+        }
+        return Ok(count);
+    }
+    let Some(collection) = &collection else {
         return Ok(0);
     };
     let filter = query.filter.clone().unwrap_or_else(Filter::all);
@@ -184,7 +258,7 @@ impl Reader for Reading {
             filter: filter.cloned(),
             ..Find::default()
         };
-        find(self.state.collection(collection), &query)
+        find(&self.state, collection, &query)
     }
 
     fn has_index(&self, _db: Option<&str>, collection: &str, path: &[u8]) -> bool {

@@ -6,11 +6,13 @@
 mod find;
 mod records;
 mod sink;
+mod view;
 mod write;
 
 pub use find::{Find, Reading, aggregate, count_all, find};
 pub use records::{Examined, Records, examine, plan};
 pub use sink::{merge, out};
+pub use view::{Resolved, resolve};
 pub use write::{
     Deleted, FindAndModify, Modified, Update, Updated, delete, find_and_modify, update,
 };

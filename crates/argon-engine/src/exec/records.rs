@@ -83,7 +83,16 @@ pub fn plan(
             multikey: &index.multikey,
         })
         .collect();
-    argon_mql::plan::plan(filter, order, hint, &indexes)
+    let plan = argon_mql::plan::plan(filter, order, hint, &indexes)?;
+    // The planner takes the keys of the `_id` index for plain ones; a collection with a collation has others.
+    let by_id = matches!(&plan, Plan::IdLookup { .. })
+        || matches!(&plan, Plan::IndexScan(scan) if scan.index.is_none());
+    if by_id && collection.options.collation.is_some() {
+        return Ok(Plan::CollScan {
+            direction: Direction::Forward,
+        });
+    }
+    Ok(plan)
 }
 
 impl Records {

@@ -29,7 +29,7 @@ pub fn out(
     let old = writer.collection(collection).cloned();
     let mut created = options();
     if let Some(old) = &old {
-        created = with_options_of(&created, Doc::new(&old.options));
+        created = with_options_of(&created, Doc::new(&old.options.document));
         writer.drop_collection(collection)?;
     }
     writer.create_collection(collection, created)?;

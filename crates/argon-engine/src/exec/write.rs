@@ -53,6 +53,7 @@ pub fn update(
     new_id: &mut dyn FnMut() -> [u8; 12],
     options: &dyn Fn() -> Bytes,
 ) -> Result<Updated> {
+    writer.refuse_view(collection)?;
     let mut updated = Updated::default();
     if let Some(target) = writer.collection(collection).cloned() {
         let mut records = records(&target, &statement.filter, statement.hint.as_ref())?;
@@ -92,6 +93,7 @@ pub fn delete(
     multi: bool,
     env: &Env<'_>,
 ) -> Result<Deleted> {
+    writer.refuse_view(collection)?;
     let Some(target) = writer.collection(collection).cloned() else {
         return Ok(0);
     };
@@ -146,6 +148,7 @@ pub fn find_and_modify(
     new_id: &mut dyn FnMut() -> [u8; 12],
     options: &dyn Fn() -> Bytes,
 ) -> Result<Modified> {
+    writer.refuse_view(collection)?;
     let target = writer.collection(collection).cloned();
     let found = match &target {
         Some(target) => first(target, command, env)?,

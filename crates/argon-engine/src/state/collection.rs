@@ -11,6 +11,7 @@ use imbl::OrdMap;
 
 use super::index::{Index, Key};
 use super::meter::Meter;
+use super::options::Options;
 
 /// The place of a document in its collection's natural order. Given out in insertion order, kept by updates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -21,8 +22,8 @@ pub struct RecordId(pub u64);
 pub struct Collection {
     /// The name, without the database.
     pub name: Arc<str>,
-    /// BSON document of the options it was created with, its UUID among them.
-    pub options: Bytes,
+    /// What it was created with.
+    pub options: Arc<Options>,
     records: OrdMap<RecordId, Bytes>,
     ids: OrdMap<Key, RecordId>,
     indexes: Vec<Arc<Index>>,
@@ -32,7 +33,7 @@ pub struct Collection {
 
 impl Collection {
     /// An empty collection.
-    pub fn new(name: Arc<str>, options: Bytes) -> Collection {
+    pub fn new(name: Arc<str>, options: Arc<Options>) -> Collection {
         Collection {
             name,
             options,
@@ -41,14 +42,6 @@ impl Collection {
             indexes: Vec::new(),
             next: RecordId(1),
             bytes: 0,
-        }
-    }
-
-    /// The UUID that stays with the collection through renames.
-    pub fn uuid(&self) -> [u8; 16] {
-        match Doc::new(&self.options).get("uuid") {
-            Some(ValueRef::Binary { bytes, .. }) => bytes.try_into().unwrap_or_default(),
-            _ => [0; 16],
         }
     }
 
@@ -79,7 +72,7 @@ impl Collection {
 
     /// The record whose `_id` equals `id`.
     pub fn find_id(&self, id: ValueRef<'_>) -> Option<RecordId> {
-        self.ids.get(id_key(id).as_slice()).copied()
+        self.ids.get(self.id_key(id).as_slice()).copied()
     }
 
     /// Documents in natural order, from after `after` on.
@@ -127,7 +120,7 @@ impl Collection {
     /// # Errors
     /// What MongoDB answers for a document that an index cannot take. Nothing has changed then.
     pub fn put(&mut self, document: &Bytes, meter: &Arc<Meter>) -> Result<RecordId> {
-        let id = id_key(Doc::new(document).get("_id").unwrap_or(ValueRef::Missing));
+        let id = self.id_key(Doc::new(document).get("_id").unwrap_or(ValueRef::Missing));
         match self.ids.get(id.as_slice()).copied() {
             Some(record) => {
                 self.replace(record, document, meter)?;
@@ -182,7 +175,7 @@ impl Collection {
         for (index, keys) in self.index_keys(&old).unwrap_or_default() {
             Arc::make_mut(&mut self.indexes[index]).remove(&keys, record);
         }
-        let id = id_key(Doc::new(&old).get("_id").unwrap_or(ValueRef::Missing));
+        let id = self.id_key(Doc::new(&old).get("_id").unwrap_or(ValueRef::Missing));
         self.ids.remove(id.as_slice());
         self.bytes -= old.len() as u64;
         Some(old)
@@ -227,12 +220,12 @@ impl Collection {
             .map(|(at, index)| Ok((at, index.keys(document)?)))
             .collect()
     }
-}
 
-/// The key under which the `_id` index holds `id`.
-pub fn id_key(id: ValueRef<'_>) -> Key {
-    // The key encoding writes to a vector; ids are short, so one allocation is saved by copying into the inline key.
-    let mut bytes = Vec::with_capacity(24);
-    key::append(&mut bytes, id, false);
-    Key::from_slice(&bytes)
+    /// The key under which the `_id` index holds `id`.
+    pub fn id_key(&self, id: ValueRef<'_>) -> Key {
+        // The encoding writes to a vector; ids are short, so copying into the inline key costs next to nothing.
+        let mut bytes = Vec::with_capacity(24);
+        key::append_with(&mut bytes, id, false, self.options.collation.as_deref());
+        Key::from_slice(&bytes)
+    }
 }

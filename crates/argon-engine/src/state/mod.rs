@@ -3,6 +3,7 @@
 mod collection;
 mod index;
 mod meter;
+mod options;
 mod sessions;
 
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use argon_storage::{ClusterTime, Entry, Lsn, Record};
 use bytes::Bytes;
 use imbl::OrdMap;
 
-pub use collection::{Collection, RecordId, id_key};
+pub use collection::{Collection, RecordId};
 pub use index::{Index, Key, entry};
 pub use meter::Meter;
+pub use options::{Capped, Options, Validator, View};
 pub use sessions::{Remembered, SPAN, SessionTable};
 
 /// A branch's contents at one LSN. Cloning it is O(1); two states share what they have in common.
@@ -132,7 +134,9 @@ impl State {
                 collection,
                 options,
             } => {
-                let created = Collection::new(Arc::clone(collection), options.clone());
+                let options =
+                    Options::parse(options.clone()).map_err(|error| misfit(error.to_string()))?;
+                let created = Collection::new(Arc::clone(collection), Arc::new(options));
                 self.collections
                     .insert(Arc::clone(collection), Arc::new(created));
             }
@@ -162,7 +166,9 @@ impl State {
                 collection,
                 options,
             } => {
-                self.require(collection).map_err(misfit)?.options = options.clone();
+                let options =
+                    Options::parse(options.clone()).map_err(|error| misfit(error.to_string()))?;
+                self.require(collection).map_err(misfit)?.options = Arc::new(options);
             }
             Entry::DropDatabase => self.collections = OrdMap::new(),
             Entry::Noop => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use argon_engine::exec::{self, Reading, aggregate};
 use argon_engine::state::State;
 use argon_mql::stage::{Context, Pipeline, Sink, Source};
-use argon_mql::{ErrorCode, Value, ValueRef};
+use argon_mql::{Doc, DocBuf, ErrorCode, Value, ValueRef};
 use bytes::Bytes;
 
 use super::query::{self, Common};
@@ -40,6 +40,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut hint = ValueRef::Missing;
     let mut allow_disk_use = true;
     let mut explain = false;
+    let mut bypass = false;
     let mut common = Common::default();
     for element in cx.request.arguments().skip(1) {
         let argument = Argument {
@@ -55,7 +56,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             b"hint" => hint = element.value(),
             b"allowDiskUse" => allow_disk_use = argument.bool()?,
             b"explain" => explain = argument.bool()?,
-            b"bypassDocumentValidation" | b"fromMongos" | b"needsMerge" | b"isMapReduceCommand" => {
+            b"bypassDocumentValidation" => bypass = argument.bool()?,
+            b"fromMongos" | b"needsMerge" | b"isMapReduceCommand" => {
                 argument.bool()?;
             }
             _ if common.take(&argument)? => {}
@@ -72,16 +74,25 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             "The 'cursor' option is required, except for aggregate with the explain argument",
         ));
     }
-    let (variables, parse) = query::variables(cx, &common)?;
-    let pipeline = Pipeline::parse(stages, &parse)?;
+    let (variables, parse) = query::variables(cx, &common, state.collection(collection))?;
+    let mut pipeline = Pipeline::parse(stages, &parse)?;
     let named = (collection != "$cmd.aggregate").then_some(collection);
     pipeline.check_namespace(&cx.request.database, named)?;
-    let target = state.collection(collection).cloned();
+    let resolved = exec::resolve(&state, collection)?;
+    if !resolved.stages.is_empty() {
+        let below = resolved
+            .stages
+            .iter()
+            .map(|stage| ValueRef::Document(Doc::new(stage)));
+        let whole = DocBuf::array(below.chain(stages.values()));
+        pipeline = Pipeline::parse(Doc::new(&whole), &parse)?;
+    }
+    let target = resolved.collection;
     let heavy = query::is_heavy(target.as_ref(), &None);
     let source = aggregate(target.as_ref(), &pipeline, query::hint(hint)?.as_ref())?;
     if let Some(sink) = pipeline.sink() {
         let documents = drain(cx, source, &state, &variables, allow_disk_use)?;
-        write(cx, sink, &documents, &variables).await?;
+        write(cx, sink, &documents, &variables, bypass).await?;
         let namespace = format!("{}.{collection}", cx.request.database);
         return batch::listing(cx, namespace, Vec::new(), None);
     }
@@ -140,12 +151,14 @@ async fn write(
     sink: &Sink,
     documents: &[Bytes],
     variables: &[(String, Value)],
+    bypass: bool,
 ) -> Result<()> {
     let (database, collection) = sink.target();
     let database = database.unwrap_or(&cx.request.database);
     super::insert::check_writable(collection)?;
     let branch = cx.shared.engine.database_for_write(database).await?;
     let written = write::write(cx, &branch, |writer| {
+        writer.bypass_validation = bypass;
         let check = || cx.operation.check();
         let env = cx.env(variables.to_vec(), &check);
         tokio::task::block_in_place(|| match sink {

@@ -33,6 +33,9 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
     }
     let (_, collection) = query::open(cx).await?;
+    if let Some(collection) = &collection {
+        query::refuse_view(cx, collection)?;
+    }
     let mut reply = Reply::ok();
     reply
         .doc()
@@ -70,7 +73,10 @@ pub(super) fn append(doc: &mut DocBuf, collection: Option<&Collection>, scale: u
     doc.append("storageSize", scaled(bytes));
     doc.append("freeStorageSize", number(0));
     if let Some(collection) = collection {
-        doc.append("capped", ValueRef::Bool(false));
+        doc.append(
+            "capped",
+            ValueRef::Bool(collection.options.capped.is_some()),
+        );
         let id_bytes = collection.id_index_bytes();
         let sizes: Vec<(&str, u64)> = [("_id_", id_bytes)]
             .into_iter()

@@ -19,7 +19,8 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
-    let (_, collection) = query::open(cx).await?;
+    let (state, collection) = query::open(cx).await?;
+    let name = cx.request.collection()?;
     let mut filter = Doc::EMPTY;
     let mut find = Find::default();
     let mut common = Common::default();
@@ -40,12 +41,13 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             _ => return Err(unknown_field("count", element.key())),
         }
     }
-    let (variables, parse) = query::variables(cx, &common)?;
+    let (variables, parse) = query::variables(cx, &common, collection.as_ref())?;
     find.filter = Some(Filter::parse(filter, &parse)?);
+    find.collation.clone_from(&parse.collation);
     let check = || cx.operation.check();
     let env = cx.env(variables, &check);
     let heavy = query::is_heavy(collection.as_ref(), &find.filter);
-    let count = || count_all(collection.as_ref(), &find, &env);
+    let count = || count_all(&state, name, &find, &env);
     let n = if heavy {
         tokio::task::block_in_place(count)?
     } else {

@@ -32,6 +32,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
     check_writable(collection)?;
     let mut ordered = true;
+    let mut bypass = false;
     let mut common = Common::default();
     for element in cx.request.arguments().skip(1) {
         let argument = Argument {
@@ -41,9 +42,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         match &**element.key() {
             b"deletes" => {}
             b"ordered" => ordered = argument.bool()?,
-            b"bypassDocumentValidation" => {
-                argument.bool()?;
-            }
+            b"bypassDocumentValidation" => bypass = argument.bool()?,
             _ if common.take(&argument)? => {}
             key if is_generic(key) => {}
             _ => return Err(unknown_field("delete", element.key())),
@@ -54,7 +53,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .counters
         .deletes
         .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let (variables, parse) = query::variables(cx, &common)?;
+    let (_, target) = query::open(cx).await?;
+    let (variables, parse) = query::variables(cx, &common, target.as_ref())?;
     let mut compiled = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         compiled.push(compile(cx, Doc::new(spec), index, &parse)?);
@@ -63,6 +63,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         count: compiled.len(),
         ordered,
         updates: false,
+        bypass,
     };
     write::run(cx, shape, |writer, index| {
         let Statement {
@@ -92,6 +93,7 @@ fn compile(
     let mut filter = None;
     let mut limit = None;
     let mut hint = ValueRef::Missing;
+    let mut collation = None;
     for element in spec.iter() {
         let path = || format!("delete.deletes.{index}.{}", element.key());
         match &**element.key() {
@@ -109,10 +111,10 @@ fn compile(
                 )
             }
             b"hint" => hint = element.value(),
-            b"collation" => query::check_collation(&Argument {
-                command: "delete.deletes",
-                element,
-            })?,
+            b"collation" => match element.value() {
+                ValueRef::Document(doc) => collation = Some(doc),
+                value => return Err(wrong_type(&path(), &value, "object")),
+            },
             _ => return Err(unknown_field("delete.deletes", element.key())),
         }
     }
@@ -131,7 +133,19 @@ fn compile(
             ));
         }
         Ok(Statement {
-            filter: Filter::parse(filter, parse)?,
+            filter: match collation {
+                None => Filter::parse(filter, parse)?,
+                Some(_) => {
+                    let collation = query::collation(collation, None)?;
+                    Filter::parse(
+                        filter,
+                        &ParseContext {
+                            collation,
+                            ..parse.clone()
+                        },
+                    )?
+                }
+            },
             hint: query::hint(hint)?,
             multi: limit == 0,
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use argon_engine::exec::{Find, Reading, find};
 use argon_mql::filter::Filter;
@@ -51,21 +52,22 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         ));
     }
     let path = Path::new(field);
-    let (variables, parse) = query::variables(cx, &common)?;
+    let (variables, parse) = query::variables(cx, &common, collection.as_ref())?;
     let query = Find {
         filter: Some(Filter::parse(filter, &parse)?),
+        collation: parse.collation.clone(),
         ..Find::default()
     };
     let heavy = query::is_heavy(collection.as_ref(), &query.filter);
     let check = || cx.operation.check();
     let env = cx.env(variables, &check);
-    let reader = Reading::new(state);
+    let reader = Reading::new(Arc::clone(&state));
     let context = Context {
         env: &env,
         reader: &reader,
         allow_disk_use: true,
     };
-    let mut source = find(collection.as_ref(), &query)?;
+    let mut source = find(&state, cx.request.collection()?, &query)?;
     let mut reply = Reply::ok();
     let array = reply.doc().open_array("values");
     let out = reply.doc();
@@ -76,7 +78,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         while let Some(document) = source.next(&context)? {
             let mut add = |value: ValueRef<'_>| {
                 let mut key = Vec::with_capacity(16);
-                key::append(&mut key, value, false);
+                key::append_with(&mut key, value, false, parse.collation.as_deref());
                 if let Entry::Vacant(vacant) = seen.entry(key) {
                     bytes += vacant.key().len();
                     vacant.insert(Value::copy_of(value));

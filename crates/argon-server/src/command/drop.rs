@@ -40,12 +40,13 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             return Err(not_found());
         };
         let indexes = target.indexes().len() + 1;
+        let is_view = target.options.view.is_some();
         writer.drop_collection(collection)?;
         let mut doc = DocBuf::new();
-        doc.append(
-            "nIndexesWas",
-            ValueRef::Int32(i32::try_from(indexes).unwrap_or(i32::MAX)),
-        );
+        if !is_view {
+            let indexes = i32::try_from(indexes).unwrap_or(i32::MAX);
+            doc.append("nIndexesWas", ValueRef::Int32(indexes));
+        }
         doc.append("ns", text(&namespace));
         Ok(doc.finish())
     })

@@ -53,6 +53,7 @@ fn drop_indexes(writer: &mut Writer, collection: &str, index: ValueRef<'_>) -> R
         .collection(collection)
         .cloned()
         .ok_or_else(|| not_found(&writer.namespace(collection)))?;
+    writer.refuse_view(collection)?;
     let before = 1 + target.indexes().len();
     let mut doc = DocBuf::new();
     doc.append(

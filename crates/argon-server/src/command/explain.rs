@@ -10,7 +10,6 @@ use argon_engine::exec::{Examined, examine, plan};
 use argon_engine::state::Collection;
 use argon_mql::filter::Filter;
 use argon_mql::plan::{Explain, Hint, Plan, PlanIndex};
-use argon_mql::sort::Order;
 use argon_mql::stage::Pipeline;
 use argon_mql::{Doc, DocBuf, Env, ErrorCode, ParseContext, ValueRef};
 
@@ -45,6 +44,7 @@ struct Planned<'a> {
     limit: u64,
     hint: ValueRef<'a>,
     let_: Option<Doc<'a>>,
+    collation: Option<Doc<'a>>,
     /// The stage around the query: `UPDATE`, `DELETE`, `COUNT`.
     outer: Option<&'static str>,
     /// The stages of a pipeline behind the query, as they were written.
@@ -105,9 +105,9 @@ async fn explain(cx: &Cx<'_>, command: Doc<'_>, verbosity: Verbosity) -> Result<
     let target = state.collection(&collection).cloned();
     let common = Common {
         let_: planned.let_,
-        ..Common::default()
+        collation: planned.collation,
     };
-    let (variables, parse) = query::variables(cx, &common)?;
+    let (variables, parse) = query::variables(cx, &common, target.as_ref())?;
     let namespace = format!("{}.{collection}", cx.request.database);
     let check = || cx.operation.check();
     let env = cx.env(variables, &check);
@@ -157,6 +157,7 @@ fn planned<'a>(name: &str, command: Doc<'a>) -> Result<Planned<'a>> {
         limit: 0,
         hint: command.get("hint").unwrap_or(ValueRef::Missing),
         let_: document("let"),
+        collation: document("collation"),
         outer: None,
         behind: Vec::new(),
         is_pipeline: false,
@@ -263,7 +264,7 @@ fn write(
 ) -> Result<()> {
     let start = Instant::now();
     let filter = Filter::parse(planned.filter, parse)?;
-    let order = planned.sort.map_or(Ok(Order::Any), Order::parse)?;
+    let order = query::order(planned.sort.unwrap_or(Doc::EMPTY), parse)?;
     let hint: Option<Hint> = query::hint(planned.hint)?;
     if planned.is_pipeline {
         let stages = planned

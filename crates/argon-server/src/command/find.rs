@@ -5,7 +5,6 @@ use std::sync::Arc;
 use argon_engine::exec::{Find, Reading, find};
 use argon_mql::filter::Filter;
 use argon_mql::projection::{Flavor, Projection};
-use argon_mql::sort::Order;
 use argon_mql::{Doc, ParseContext, ValueRef};
 
 use super::query::{self, Common};
@@ -45,8 +44,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let (reading, collection) = query::open(cx).await?;
     let arguments = read(cx.request.doc())?;
-    let (variables, parse) = query::variables(cx, &arguments.common)?;
-    let query = compile(&arguments, &parse)?;
+    let (variables, parse) = query::variables(cx, &arguments.common, collection.as_ref())?;
+    let is_view = collection
+        .as_ref()
+        .is_some_and(|found| found.options.view.is_some());
+    let query = compile(&arguments, &parse, is_view)?;
     if arguments.tailable {
         // Only capped collections have tailable cursors.
         return Err(Error::bad_value(format!(
@@ -56,7 +58,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         )));
     }
     let heavy = query::is_heavy(collection.as_ref(), &query.filter);
-    let source = find(collection.as_ref(), &query)?;
+    let source = find(&reading, cx.request.collection()?, &query)?;
     let namespace = format!("{}.{}", cx.request.database, cx.request.collection()?);
     batch::first(
         cx,
@@ -74,20 +76,20 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     )
 }
 
-/// Compiles the query in a `find` command.
-pub(super) fn query_of(body: Doc<'_>, parse: &ParseContext) -> Result<Find> {
-    compile(&read(body)?, parse)
-}
-
-fn compile(arguments: &Arguments<'_>, parse: &ParseContext) -> Result<Find> {
+fn compile(arguments: &Arguments<'_>, parse: &ParseContext, is_view: bool) -> Result<Find> {
     let filter = Filter::parse(arguments.filter, parse)?;
-    let order = Order::parse(arguments.sort)?;
+    let order = query::order(arguments.sort, parse)?;
     let projection = if arguments.projection.is_empty() {
         None
     } else {
         Some(Arc::new(Projection::parse(
             arguments.projection,
-            Flavor::Find,
+            // As in MongoDB, a query on a view is a pipeline.
+            if is_view {
+                Flavor::Aggregate
+            } else {
+                Flavor::Find
+            },
             parse,
         )?))
     };
@@ -99,6 +101,7 @@ fn compile(arguments: &Arguments<'_>, parse: &ParseContext) -> Result<Find> {
         limit: arguments.limit,
         hint: query::hint(arguments.hint)?,
         allow_disk_use: arguments.allow_disk_use,
+        collation: parse.collation.clone(),
     })
 }
 

@@ -3,7 +3,6 @@
 use argon_engine::exec::{self, FindAndModify, Modified};
 use argon_mql::filter::Filter;
 use argon_mql::projection::{Flavor, Projection};
-use argon_mql::sort::Order;
 use argon_mql::{Doc, DocBuf, ValueRef};
 use bytes::Bytes;
 
@@ -34,6 +33,7 @@ struct Arguments<'a> {
     upsert: bool,
     array_filters: Option<Doc<'a>>,
     hint: ValueRef<'a>,
+    bypass: bool,
     common: Common<'a>,
 }
 
@@ -42,7 +42,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     check_writable(collection)?;
     let arguments = read(cx)?;
     check(&arguments)?;
-    let (variables, parse) = query::variables(cx, &arguments.common)?;
+    let (_, target) = query::open(cx).await?;
+    let (variables, parse) = query::variables(cx, &arguments.common, target.as_ref())?;
     let filter = Filter::parse(arguments.query, &parse)?;
     let projection = if arguments.fields.is_empty() {
         None
@@ -61,13 +62,14 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     };
     let command = FindAndModify {
         filter,
-        order: Order::parse(arguments.sort)?,
+        order: query::order(arguments.sort, &parse)?,
         hint: query::hint(arguments.hint)?,
         change,
         upsert: arguments.upsert,
     };
     let branch = write::branch(cx).await?;
     write::write(cx, &branch, |writer| {
+        writer.bypass_validation = arguments.bypass;
         let retry = cx.request.retry(0);
         if let Some(retry) = &retry
             && let Some(earlier) = writer.earlier_outcome(retry)?
@@ -141,6 +143,7 @@ fn read<'a>(cx: &'a Cx<'_>) -> Result<Arguments<'a>> {
         upsert: false,
         array_filters: None,
         hint: ValueRef::Missing,
+        bypass: false,
         common: Common::default(),
     };
     for element in cx.request.arguments().skip(1) {
@@ -158,9 +161,7 @@ fn read<'a>(cx: &'a Cx<'_>) -> Result<Arguments<'a>> {
             b"upsert" => arguments.upsert = argument.bool()?,
             b"arrayFilters" => arguments.array_filters = Some(argument.array()?),
             b"hint" => arguments.hint = element.value(),
-            b"bypassDocumentValidation" => {
-                argument.bool()?;
-            }
+            b"bypassDocumentValidation" => arguments.bypass = argument.bool()?,
             _ if arguments.common.take(&argument)? => {}
             key if is_generic(key) => {}
             _ => return Err(unknown_field("findAndModify", element.key())),

@@ -23,6 +23,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
     check_writable(collection)?;
     let mut ordered = true;
+    let mut bypass = false;
     for element in cx.request.arguments().skip(1) {
         let argument = Argument {
             command: "insert",
@@ -31,9 +32,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         match &**element.key() {
             b"documents" => {}
             b"ordered" => ordered = argument.bool()?,
-            b"bypassDocumentValidation" => {
-                argument.bool()?;
-            }
+            b"bypassDocumentValidation" => bypass = argument.bool()?,
             key if is_generic(key) => {}
             _ => return Err(unknown_field("insert", element.key())),
         }
@@ -52,6 +51,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         count: documents.len(),
         ordered,
         updates: false,
+        bypass,
     };
     write::run(cx, shape, |writer, index| match &documents[index] {
         Ok(document) => add(writer, collection, document),

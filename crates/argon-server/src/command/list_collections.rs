@@ -51,13 +51,49 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let check = || cx.operation.check();
     let env = cx.env(Vec::new(), &check);
     let mut documents: Vec<Bytes> = Vec::new();
+    let mut has_views = false;
     for collection in state.collections() {
         let mut doc = DocBuf::new();
         doc.append("name", text(&collection.name));
+        let is_view = collection.options.view.is_some();
+        has_views |= is_view;
+        doc.append("type", text(if is_view { "view" } else { "collection" }));
+        if !name_only {
+            let options = doc.open_document("options");
+            create::shown_options(Doc::new(&collection.options.document), &mut doc);
+            doc.close(options);
+            let info = doc.open_document("info");
+            doc.append("readOnly", ValueRef::Bool(is_view || read_only));
+            if !is_view {
+                let uuid = collection.options.uuid();
+                doc.append(
+                    "uuid",
+                    ValueRef::Binary {
+                        subtype: 4,
+                        bytes: &uuid,
+                    },
+                );
+            }
+            doc.close(info);
+            if !is_view {
+                doc.append(
+                    "idIndex",
+                    ValueRef::Document(Doc::new(IndexSpec::id().document())),
+                );
+            }
+        }
+        let doc = doc.finish();
+        if filter.matches(&doc, &env)? {
+            documents.push(doc);
+        }
+    }
+    if has_views {
+        // MongoDB keeps the definitions of views in a collection, and tools expect to see it.
+        let mut doc = DocBuf::new();
+        doc.append("name", text("system.views"));
         doc.append("type", text("collection"));
         if !name_only {
             let options = doc.open_document("options");
-            create::shown_options(Doc::new(&collection.options), &mut doc);
             doc.close(options);
             let info = doc.open_document("info");
             doc.append("readOnly", ValueRef::Bool(read_only));
@@ -65,7 +101,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                 "uuid",
                 ValueRef::Binary {
                     subtype: 4,
-                    bytes: &collection.uuid(),
+                    bytes: &[0; 16],
                 },
             );
             doc.close(info);

@@ -43,6 +43,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             format!("ns does not exist: {namespace}"),
         )
     })?;
+    query::refuse_view(cx, &collection)?;
     batch::listing(cx, namespace, specs(&collection), batch_size)
 }
 

@@ -9,7 +9,9 @@ mod batch;
 mod branch;
 mod client_metadata;
 mod cluster;
+mod coll_mod;
 mod coll_stats;
+mod collection_options;
 mod count;
 mod create;
 mod create_indexes;
@@ -104,6 +106,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     diagnostic::AVAILABLE_QUERY_OPTIONS,
     diagnostic::BUILD_INFO,
     refused::CLONE_COLLECTION_AS_CAPPED,
+    coll_mod::COMMAND,
     coll_stats::COMMAND,
     refused::COMMIT_TRANSACTION,
     refused::COMPACT,

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use argon_engine::state::{Collection, State};
+use argon_mql::collation::Collation;
 use argon_mql::expr::{Expr, Scope};
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
+use argon_mql::sort::Order;
 use argon_mql::{Doc, Env, ErrorCode, ParseContext, Value, ValueRef};
 use bytes::Bytes;
 
@@ -18,6 +20,8 @@ use crate::request::Argument;
 pub(super) struct Common<'a> {
     /// Values for the variables of expressions.
     pub(super) let_: Option<Doc<'a>>,
+    /// How strings are compared.
+    pub(super) collation: Option<Doc<'a>>,
 }
 
 /// Past this many documents a query may take long enough to be moved off the thread that serves sockets.
@@ -28,7 +32,9 @@ impl<'a> Common<'a> {
     pub(super) fn take(&mut self, argument: &Argument<'a>) -> Result<bool> {
         match &**argument.element.key() {
             b"let" => self.let_ = Some(argument.document()?),
-            b"collation" => check_collation(argument)?,
+            b"collation" => {
+                self.collation = Some(argument.document()?).filter(|doc| !doc.is_empty())
+            }
             b"readConcern" => check_read_concern(argument)?,
             _ => return Ok(false),
         }
@@ -36,16 +42,14 @@ impl<'a> Common<'a> {
     }
 }
 
-/// Refuses a collation other than the simple one.
-pub(super) fn check_collation(argument: &Argument<'_>) -> Result<()> {
-    let collation = argument.document()?;
-    match collation.get("locale") {
-        Some(ValueRef::String(locale)) if locale == "simple" => Ok(()),
-        None if collation.is_empty() => Ok(()),
-        _ => Err(Error::new(
-            ErrorCode::CommandNotSupported,
-            "collations other than {locale: 'simple'} are not supported yet",
-        )),
+/// How strings are compared: as the command says, or else as its collection does.
+pub(super) fn collation(
+    given: Option<Doc<'_>>,
+    collection: Option<&Arc<Collection>>,
+) -> Result<Option<Arc<Collation>>> {
+    match given {
+        Some(given) => Ok(Collation::parse(given)?.map(Arc::new)),
+        None => Ok(collection.and_then(|collection| collection.options.collation.clone())),
     }
 }
 
@@ -97,14 +101,16 @@ pub(super) async fn state(cx: &Cx<'_>) -> Result<Arc<State>> {
 pub(super) fn variables(
     cx: &Cx<'_>,
     common: &Common<'_>,
+    collection: Option<&Arc<Collection>>,
 ) -> Result<(Vec<(String, Value)>, ParseContext)> {
-    let Some(definitions) = common.let_ else {
-        return Ok((Vec::new(), ParseContext::new()));
+    let collation = collation(common.collation, collection)?;
+    let mut parse = ParseContext {
+        collation,
+        ..ParseContext::new()
     };
-    let check = || cx.operation.check();
     let mut variables = Vec::new();
-    let mut parse = ParseContext::new();
-    for definition in definitions.iter() {
+    let check = || cx.operation.check();
+    for definition in common.let_.into_iter().flat_map(Doc::iter) {
         let name = definition.key().to_string();
         let expression = Expr::parse(definition.value(), &parse)?;
         let env: Env<'_> = cx.env(variables.clone(), &check);
@@ -113,6 +119,14 @@ pub(super) fn variables(
         variables.push((name, value));
     }
     Ok((variables, parse))
+}
+
+/// The sort that a command asks for, with strings compared as the command compares them.
+pub(super) fn order(sort: Doc<'_>, parse: &ParseContext) -> Result<Order> {
+    Ok(match Order::parse(sort)? {
+        Order::By(sort) => Order::By(sort.with_collation(parse.collation.as_deref().cloned())),
+        order => order,
+    })
 }
 
 /// The index that a command asks for.
@@ -131,7 +145,22 @@ pub(super) fn is_heavy(collection: Option<&Arc<Collection>>, filter: &Option<Fil
             .iter()
             .any(|(path, _)| path.to_string() == "_id")
     });
-    !by_id && collection.is_some_and(|collection| collection.len() > HEAVY_DOCUMENTS)
+    !by_id
+        && collection.is_some_and(|collection| {
+            collection.len() > HEAVY_DOCUMENTS || collection.options.view.is_some()
+        })
+}
+
+/// Refuses a view where a command needs a collection.
+pub(super) fn refuse_view(cx: &Cx<'_>, collection: &Collection) -> Result<()> {
+    if collection.options.view.is_none() {
+        return Ok(());
+    }
+    let message = format!(
+        "Namespace {}.{} is a view, not a collection",
+        cx.request.database, collection.name
+    );
+    Err(Error::new(ErrorCode::CommandNotSupportedOnView, message))
 }
 
 /// Refuses an option that is given and asks for something.

@@ -25,6 +25,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
     check_writable(collection)?;
     let mut ordered = true;
+    let mut bypass = false;
     let mut common = Common::default();
     for element in cx.request.arguments().skip(1) {
         let argument = Argument {
@@ -34,9 +35,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         match &**element.key() {
             b"updates" => {}
             b"ordered" => ordered = argument.bool()?,
-            b"bypassDocumentValidation" => {
-                argument.bool()?;
-            }
+            b"bypassDocumentValidation" => bypass = argument.bool()?,
             _ if common.take(&argument)? => {}
             key if is_generic(key) => {}
             _ => return Err(unknown_field("update", element.key())),
@@ -47,7 +46,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .counters
         .updates
         .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let (variables, parse) = query::variables(cx, &common)?;
+    let (_, target) = query::open(cx).await?;
+    let (variables, parse) = query::variables(cx, &common, target.as_ref())?;
     let mut compiled = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         let shape = Shape::read(Doc::new(spec), &format!("update.updates.{index}"))?;
@@ -57,6 +57,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         count: compiled.len(),
         ordered,
         updates: true,
+        bypass,
     };
     write::run(cx, shape, |writer, index| {
         let statement = compiled[index].as_ref().map_err(Error::clone)?;
@@ -91,6 +92,7 @@ struct Shape<'a> {
     array_filters: Option<Doc<'a>>,
     constants: Option<Doc<'a>>,
     hint: ValueRef<'a>,
+    collation: Option<Doc<'a>>,
 }
 
 impl<'a> Shape<'a> {
@@ -105,6 +107,7 @@ impl<'a> Shape<'a> {
             array_filters: None,
             constants: None,
             hint: ValueRef::Missing,
+            collation: None,
         };
         for element in spec.iter() {
             let path = || format!("{path}.{}", element.key());
@@ -127,10 +130,10 @@ impl<'a> Shape<'a> {
                     ValueRef::Document(doc) => shape.constants = Some(doc),
                     value => return Err(wrong_type(&path(), &value, "object")),
                 },
-                b"collation" => query::check_collation(&Argument {
-                    command: "update.updates",
-                    element,
-                })?,
+                b"collation" => match element.value() {
+                    ValueRef::Document(doc) => shape.collation = Some(doc),
+                    value => return Err(wrong_type(&path(), &value, "object")),
+                },
                 b"hint" => shape.hint = element.value(),
                 _ => return Err(unknown_field("update.updates", element.key())),
             }
@@ -148,6 +151,17 @@ impl<'a> Shape<'a> {
                 "Cannot use (or request) retryable writes with multi=true",
             ));
         }
+        let own;
+        let parse = match self.collation {
+            Some(_) => {
+                own = ParseContext {
+                    collation: query::collation(self.collation, None)?,
+                    ..parse.clone()
+                };
+                &own
+            }
+            None => parse,
+        };
         let filter = Filter::parse(self.filter, parse)?;
         let change = change(
             self.change,

@@ -130,6 +130,8 @@ pub(super) struct Statements {
     pub(super) ordered: bool,
     /// Whether they are updates, whose answer has `nModified`.
     pub(super) updates: bool,
+    /// Whether documents are stored whatever the collection's validator says of them.
+    pub(super) bypass: bool,
 }
 
 /// Runs a write command: has `decide` decide its statements one by one, except those that an earlier attempt of a
@@ -152,6 +154,7 @@ pub(super) async fn run(
     }
     let branch = branch(cx).await?;
     let outcome = write(cx, &branch, |writer| {
+        writer.bypass_validation = statements.bypass;
         let mut outcome = Outcome::default();
         let mut run = Run::default();
         for index in 0..statements.count {

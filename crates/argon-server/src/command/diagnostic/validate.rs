@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use argon_engine::state::{Collection, Index, entry, id_key};
+use argon_engine::state::{Collection, Index, entry};
 use argon_mql::{Doc, ErrorCode, ValueRef};
 
 use crate::command::{Access, Command, Cx, query, text};
@@ -134,7 +134,7 @@ fn check(cx: &Cx<'_>, collection: &Collection) -> Result<(usize, Vec<Checked>)> 
             Some(found) if found == record => by_id.keys += 1,
             _ => by_id.errors.push(format!(
                 "a document's _id leads elsewhere: key {:?}",
-                id_key(id)
+                collection.id_key(id)
             )),
         }
     }
