@@ -9,11 +9,11 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::array_filter::refuse_outside_queries;
-use super::copy_range;
 use super::modifier::{Blocked, Modifier, Operand, Outcome, Parsed, Place, Trail};
+use super::walk::{check_interrupt, copy_range};
 use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, Number, ValueRef, equal_with, key};
-use crate::{Error, Filter, Result, Value};
+use crate::{Env, Error, Filter, Result, Value};
 
 /// Values of which it is asked whether others are among them. Few are compared one by one, many by their keys.
 #[derive(Debug)]
@@ -288,7 +288,7 @@ impl Modifier for Pull {
         place: &Place<'v>,
         _trail: &Trail<'_>,
     ) -> Result<Outcome<'v>> {
-        without(current, |item| match self {
+        without(current, place.env, |item| match self {
             Pull::Documents(filter) => match item {
                 ValueRef::Document(doc) => {
                     filter.matches(&Bytes::copy_from_slice(doc.as_bytes()), place.env)
@@ -335,10 +335,10 @@ impl Modifier for PullAll {
     fn apply<'v>(
         &'v self,
         current: Option<ValueRef<'v>>,
-        _place: &Place<'v>,
+        place: &Place<'v>,
         _trail: &Trail<'_>,
     ) -> Result<Outcome<'v>> {
-        without(current, |item| Ok(self.0.find(item).is_some()))
+        without(current, place.env, |item| Ok(self.0.find(item).is_some()))
     }
 
     fn creates(&self, _place: &Place<'_>) -> bool {
@@ -353,6 +353,7 @@ impl Modifier for PullAll {
 /// The array `current` without the items that `pulled` takes.
 fn without<'v>(
     current: Option<ValueRef<'v>>,
+    env: &Env<'_>,
     mut pulled: impl FnMut(ValueRef<'v>) -> Result<bool>,
 ) -> Result<Outcome<'v>> {
     let items = match current {
@@ -368,7 +369,8 @@ fn without<'v>(
         if pulled(item.value())? {
             let mut out = DocBuf::with_capacity(items.byte_len());
             copy_range(items, 4, end, &mut out);
-            for item in rest {
+            for (at, item) in rest.enumerate() {
+                check_interrupt(at, env)?;
                 if !pulled(item.value())? {
                     out.push(kept, item.value());
                     kept += 1;
@@ -376,6 +378,7 @@ fn without<'v>(
             }
             return Ok(Outcome::Build(Value::Array(out.finish())));
         }
+        check_interrupt(kept, env)?;
         kept += 1;
         end += item.raw().len();
     }

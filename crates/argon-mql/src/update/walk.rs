@@ -7,7 +7,7 @@ use super::modifier::{Blocked, Modifier, Outcome, Place, Step, Trail};
 use super::tree::{Elements, Fields, Node};
 use super::{path, show};
 use crate::value::{Doc, DocBuf, Element, ValueRef};
-use crate::{Error, ErrorCode, Result};
+use crate::{Env, Error, ErrorCode, Result};
 
 /// Most array elements that a far index may fill with nulls.
 ///
@@ -200,6 +200,7 @@ impl<'a> Place<'a> {
     ) -> Result<bool> {
         let mut changed = false;
         for (index, element) in items.iter().enumerate() {
+            check_interrupt(index, self.env)?;
             let trail = Trail {
                 above: Some(above),
                 step: Step::Index(index),
@@ -481,6 +482,18 @@ fn find(fields: &Fields, key: &[u8]) -> Option<usize> {
     children
         .binary_search_by(|child| path::order(&child.0.text, key))
         .ok()
+}
+
+/// Array items between two looks at the command's interruption.
+const INTERRUPT_EVERY: usize = 1024;
+
+/// Looks from time to time, by the position in a loop, whether the command has to stop.
+#[inline]
+pub(super) fn check_interrupt(at: usize, env: &Env<'_>) -> Result<()> {
+    if at % INTERRUPT_EVERY == INTERRUPT_EVERY - 1 {
+        (env.check_interrupt)()?;
+    }
+    Ok(())
 }
 
 /// Copies the elements of `doc` between two offsets.
