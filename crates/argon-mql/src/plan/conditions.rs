@@ -49,8 +49,13 @@ impl Condition<'_> {
                 all?.into_iter().reduce(Bounds::union)?
             }
         };
-        // The item has more to meet than this; and a number in a path may be a position or a name.
+        // A number in a path may be a position or a name: a document has a key for one of them only, while a condition
+        // that holds without a value may hold for the other.
         let positional = self.path.parts().iter().any(|part| part.index().is_some());
+        if positional && found.missing {
+            return None;
+        }
+        // The item has more to meet than this.
         found.exact &= self.item.is_none() && !positional;
         Some(found)
     }
