@@ -1,0 +1,150 @@
+//! `argon branches`.
+
+use bson::{DateTime, Document, doc};
+use clap::Subcommand;
+
+use super::client::{self, Connect};
+use super::table;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    connect: Connect,
+    /// The project; not needed while there is only one
+    #[arg(long, short, env = "ARGON_PROJECT", value_name = "NAME", global = true)]
+    project: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Fork a branch, in constant time whatever the size of the data
+    Create {
+        /// The new branch's name, as free as in git: feature/x
+        name: String,
+        /// The branch to fork
+        #[arg(long, default_value = "main", value_name = "BRANCH")]
+        from: String,
+        /// The point of its history to fork at: an LSN, or an instant such as 2026-11-20T09:00:00Z [default: its head]
+        #[arg(long, value_name = "LSN|INSTANT", value_parser = at)]
+        at: Option<At>,
+    },
+    /// List the project's branches
+    List {
+        /// Print JSON for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a branch; refused for main, and while other branches were forked from it
+    #[command(alias = "drop")]
+    Delete {
+        /// The branch's name
+        name: String,
+    },
+}
+
+/// A point in a branch's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Lsn(i64),
+    Instant(DateTime),
+}
+
+fn at(text: &str) -> Result<At, String> {
+    if let Ok(lsn) = text.parse() {
+        return Ok(At::Lsn(lsn));
+    }
+    DateTime::parse_rfc3339_str(text)
+        .map(At::Instant)
+        .map_err(|_| {
+            format!("`{text}` is neither an LSN (1234) nor an instant (2026-11-20T09:00:00Z)")
+        })
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+    let client = args.connect.client().await?;
+    let project = match args.project {
+        Some(project) => project,
+        None => only_project(&client).await?,
+    };
+    match args.command {
+        Command::Create { name, from, at } => {
+            let mut command = doc! { "createBranch": &name, "from": from };
+            match at {
+                Some(At::Lsn(lsn)) => command.insert("at", lsn),
+                Some(At::Instant(instant)) => command.insert("at", instant),
+                None => None,
+            };
+            let branch = client::run(&client, &project, command).await?;
+            let database = branch.get_str("database").unwrap_or_default();
+            table::print_line(&format!(
+                "created branch {name} of {project}: database {database}"
+            ))
+        }
+        Command::List { json } => {
+            let branches = client::list(&client, &project, doc! { "listBranches": 1 }).await?;
+            if json {
+                return table::print_json(branches);
+            }
+            let rows: Vec<[String; 6]> = branches.iter().map(row).collect();
+            table::print(
+                ["BRANCH", "DATABASE", "PARENT", "BASE", "HEAD", "CREATED"],
+                &rows,
+            )
+        }
+        Command::Delete { name } => {
+            client::run(&client, &project, doc! { "dropBranch": &name }).await?;
+            table::print_line(&format!("deleted branch {name} of {project}"))
+        }
+    }
+}
+
+/// The only project there is.
+async fn only_project(client: &mongodb::Client) -> anyhow::Result<String> {
+    let projects = client::list(client, "admin", doc! { "listProjects": 1 }).await?;
+    let names: Vec<&str> = projects
+        .iter()
+        .filter_map(|project| project.get_str("name").ok())
+        .collect();
+    match names.as_slice() {
+        [only] => Ok((*only).to_owned()),
+        [] => anyhow::bail!(
+            "there is no project yet: write something to a database, or argon projects create <name>"
+        ),
+        several => anyhow::bail!("which project? --project <{}>", several.join("|")),
+    }
+}
+
+fn row(branch: &Document) -> [String; 6] {
+    let text = |key| branch.get_str(key).unwrap_or_default().to_owned();
+    let lsn = |key| {
+        branch
+            .get_i64(key)
+            .map(|lsn| lsn.to_string())
+            .unwrap_or_default()
+    };
+    let created = branch.get_datetime("createdAt").ok();
+    let created = created.and_then(|created| created.try_to_rfc3339_string().ok());
+    [
+        text("name"),
+        text("database"),
+        text("parent"),
+        lsn("baseLsn"),
+        lsn("headLsn"),
+        created.unwrap_or_default(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_lsns_or_instants() {
+        assert_eq!(at("1234"), Ok(At::Lsn(1234)));
+        let instant = DateTime::from_millis(1_795_165_200_000);
+        assert_eq!(at("2026-11-20T09:00:00Z"), Ok(At::Instant(instant)));
+        assert!(at("yesterday").is_err());
+    }
+}

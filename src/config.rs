@@ -1,0 +1,260 @@
+//! How the server is set up: flags, environment variables and a TOML file, one struct for all three.
+//!
+//! A flag wins over its environment variable, that over the file, and the file over the default.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::Context;
+use argon_storage::Durability;
+use serde::{Deserialize, Deserializer};
+
+/// Settings as somebody gave them; what is `None` was not given.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Where to listen; port 0 takes a free one [default: 127.0.0.1:27018]
+    #[arg(long, env = "ARGON_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The directory with all data [default: ./argon-data]
+    #[arg(long, env = "ARGON_DATA_DIR", value_name = "DIRECTORY")]
+    data_dir: Option<PathBuf>,
+    /// Most bytes of documents to hold in memory: 500MB, 4GiB [default: a quarter of memory]
+    #[arg(long, env = "ARGON_CACHE_BYTES", value_name = "BYTES")]
+    cache_bytes: Option<Bytes>,
+    /// When a write is acknowledged: ack (it is on disk) or interval:<1 to 500>ms (it is at most that long before)
+    /// [default: ack]
+    #[arg(long, env = "ARGON_DURABILITY", value_name = "ack|interval:<n>ms")]
+    #[serde(default, deserialize_with = "from_text")]
+    durability: Option<Durability>,
+    /// Fork a branch from main when a database name first names it
+    #[arg(long, env = "ARGON_AUTO_BRANCH", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    auto_branch: Option<bool>,
+    /// Listen off loopback although there is no authentication: whoever reaches the port may do everything
+    #[arg(long, env = "ARGON_ALLOW_REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    allow_remote: Option<bool>,
+    /// Have the commands that exist for tests only
+    #[arg(long, env = "ARGON_TEST_COMMANDS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    test_commands: Option<bool>,
+    /// Most connections at a time [default: 10000]
+    #[arg(long, env = "ARGON_CONNECTIONS_MAX", value_name = "NUMBER")]
+    connections_max: Option<usize>,
+    /// What to log: error, warn, info, debug, trace, or a list such as argon_server=debug,info [default: info]
+    #[arg(long, env = "ARGON_LOG", value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// Settings complete with defaults.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) cache_bytes: usize,
+    pub(crate) durability: Durability,
+    pub(crate) auto_branch: bool,
+    pub(crate) allow_remote: bool,
+    pub(crate) test_commands: bool,
+    pub(crate) connections_max: usize,
+    pub(crate) log: String,
+}
+
+const LISTEN: &str = "127.0.0.1:27018";
+const DATA_DIR: &str = "./argon-data";
+const CONNECTIONS_MAX: usize = 10_000;
+const LOG: &str = "info";
+
+impl Settings {
+    /// Reads the TOML file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds something that is no setting.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Settings> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the configuration file {}", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("the configuration file {} is not valid", path.display()))
+    }
+
+    /// What was given, the rest from `file`.
+    pub(crate) fn or(self, file: Settings) -> Settings {
+        Settings {
+            listen: self.listen.or(file.listen),
+            data_dir: self.data_dir.or(file.data_dir),
+            cache_bytes: self.cache_bytes.or(file.cache_bytes),
+            durability: self.durability.or(file.durability),
+            auto_branch: self.auto_branch.or(file.auto_branch),
+            allow_remote: self.allow_remote.or(file.allow_remote),
+            test_commands: self.test_commands.or(file.test_commands),
+            connections_max: self.connections_max.or(file.connections_max),
+            log: self.log.or(file.log),
+        }
+    }
+
+    /// What was given, the rest from the defaults.
+    pub(crate) fn complete(self) -> Config {
+        Config {
+            listen: self
+                .listen
+                .unwrap_or_else(|| LISTEN.parse().expect("the default is an address")),
+            data_dir: self.data_dir.unwrap_or_else(|| DATA_DIR.into()),
+            cache_bytes: self
+                .cache_bytes
+                .map_or_else(quarter_of_memory, |bytes| bytes.0),
+            durability: self.durability.unwrap_or_default(),
+            auto_branch: self.auto_branch.unwrap_or_default(),
+            allow_remote: self.allow_remote.unwrap_or_default(),
+            test_commands: self.test_commands.unwrap_or_default(),
+            connections_max: self.connections_max.unwrap_or(CONNECTIONS_MAX),
+            log: self.log.unwrap_or_else(|| LOG.to_owned()),
+        }
+    }
+}
+
+/// A number of bytes; as text with a unit, binary (`KiB`, `MiB`, `GiB`, `TiB`) or decimal (`KB`, `MB`, `GB`, `TB`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bytes(usize);
+
+/// Units by suffix. Single letters are binary, as with MongoDB's and most other tools.
+const UNITS: &[(&str, u64)] = &[
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("tib", 1 << 40),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("tb", 1_000_000_000_000),
+    ("k", 1 << 10),
+    ("m", 1 << 20),
+    ("g", 1 << 30),
+    ("t", 1 << 40),
+    ("b", 1),
+];
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Bytes, String> {
+        let lower = text.trim().to_ascii_lowercase();
+        let (number, unit) = UNITS
+            .iter()
+            .find_map(|(suffix, unit)| lower.strip_suffix(suffix).map(|number| (number, *unit)))
+            .unwrap_or((&lower, 1));
+        let number: u64 = number
+            .trim()
+            .parse()
+            .map_err(|_| format!("`{text}` is no number of bytes such as 500MB or 4GiB"))?;
+        number
+            .checked_mul(unit)
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .filter(|bytes| *bytes > 0)
+            .map(Bytes)
+            .ok_or_else(|| format!("`{text}` is zero bytes, or too many"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of bytes, or text such as \"4GiB\"")
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Bytes, E> {
+                number.to_string().parse().map_err(E::custom)
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Bytes, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A quarter of the memory that this process may use.
+fn quarter_of_memory() -> usize {
+    /// Where nothing tells how much memory there is.
+    const UNKNOWN: u64 = 4 << 30;
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let machine = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .map(|kib| kib * 1024);
+    // In a container the machine's memory is not what counts; "max" there means no limit and parses to none.
+    let container = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().ok();
+    let memory = machine
+        .into_iter()
+        .chain(container)
+        .min()
+        .unwrap_or(UNKNOWN);
+    usize::try_from(memory / 4).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn byte_sizes_have_units() {
+        let check = |text: &str, bytes| assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        check("1", 1);
+        check("12b", 12);
+        check("500MB", 500_000_000);
+        check("4GiB", 4 << 30);
+        check("4 gib", 4 << 30);
+        check("2g", 2 << 30);
+        for text in ["", "0", "GiB", "-1", "1.5GiB", "99999999999TiB", "4 apples"] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let file: Settings = toml::from_str(
+            "listen = '127.0.0.1:1'\ncache-bytes = '1GiB'\ndurability = 'interval:100ms'\nauto-branch = true\n",
+        )
+        .unwrap();
+        let flags = Settings {
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            auto_branch: Some(false),
+            ..Settings::default()
+        };
+        let config = flags.or(file).complete();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!(config.cache_bytes, 1 << 30);
+        assert_eq!(config.durability, "interval:100ms".parse().unwrap());
+        assert!(!config.auto_branch);
+        assert_eq!(config.connections_max, CONNECTIONS_MAX);
+        assert_eq!(config.data_dir, Path::new(DATA_DIR));
+    }
+
+    #[test]
+    fn a_file_with_a_typo_is_refused() {
+        for text in [
+            "lisen = '127.0.0.1:1'",
+            "cache-bytes = 'much'",
+            "durability = 'never'",
+            "cache-bytes = 0",
+        ] {
+            assert!(toml::from_str::<Settings>(text).is_err(), "{text}");
+        }
+        assert!(toml::from_str::<Settings>("cache-bytes = 1048576").is_ok());
+    }
+}
