@@ -11,19 +11,19 @@ use crate::value::{Value, ValueRef, compare_with};
 use crate::{ParseContext, Result};
 
 pub(super) fn min(
-    name: &'static str,
+    _: &'static str,
     value: ValueRef<'_>,
     cx: &ParseContext,
 ) -> Result<Arc<dyn Spec>> {
-    Ok(Arc::new(Min(Arc::new(argument(name, value, cx)?))))
+    Ok(Arc::new(Min(Arc::new(argument(value, cx)?))))
 }
 
 pub(super) fn max(
-    name: &'static str,
+    _: &'static str,
     value: ValueRef<'_>,
     cx: &ParseContext,
 ) -> Result<Arc<dyn Spec>> {
-    Ok(Arc::new(Max(Arc::new(argument(name, value, cx)?))))
+    Ok(Arc::new(Max(Arc::new(argument(value, cx)?))))
 }
 
 #[derive(Debug)]

@@ -174,6 +174,12 @@ impl Accumulator {
                 format!("The field '{field}' must specify one accumulator"),
             ));
         }
+        if first.value().as_array().is_some() {
+            return Err(Error::location(
+                40237,
+                format!("The {} accumulator is a unary operator", first.key()),
+            ));
+        }
         let op = find(first.key()).ok_or_else(|| {
             Error::location(15952, format!("unknown group operator '{}'", first.key()))
         })?;
@@ -283,21 +289,15 @@ impl<S: State + 'static> Column for UnaryColumn<S> {
 }
 
 fn unary<S: State + Debug + 'static>(
-    name: &'static str,
+    _: &'static str,
     value: ValueRef<'_>,
     cx: &ParseContext,
 ) -> Result<Arc<dyn Spec>> {
-    Ok(Arc::new(Unary::<S>::new(argument(name, value, cx)?)))
+    Ok(Arc::new(Unary::<S>::new(argument(value, cx)?)))
 }
 
 /// The one argument of an accumulator.
-fn argument(name: &str, value: ValueRef<'_>, cx: &ParseContext) -> Result<Input> {
-    if value.as_array().is_some() {
-        return Err(Error::location(
-            40237,
-            format!("The {name} accumulator is a unary operator"),
-        ));
-    }
+fn argument(value: ValueRef<'_>, cx: &ParseContext) -> Result<Input> {
     Ok(Input {
         expr: Expr::parse(value, cx)?,
         collation: cx.collation.clone(),

@@ -60,7 +60,7 @@ pub(super) fn parse(
     }
     let mut facets = Vec::new();
     for (name, stages) in raw {
-        let pipeline = Pipeline::parse_nested(stages, context.cx, context.depth + 1)?;
+        let pipeline = Pipeline::parse_nested(stages, context.cx, context.depth + 1, false)?;
         if let Some(stage) = pipeline.not_in_facet() {
             return Err(Error::location(
                 40600,
@@ -125,7 +125,7 @@ impl Source for FacetSource {
         let mut out = DocBuf::new();
         for (name, pipeline) in &self.stage.facets {
             // The documents are shared, not copied.
-            let mut source = pipeline.open(Box::new(Documents::new(documents.clone())));
+            let mut source = pipeline.open_nested(0, Box::new(Documents::new(documents.clone())));
             let open = out.open_array(name);
             let mut index = 0;
             while let Some(doc) = source.next(cx)? {

@@ -96,10 +96,6 @@ fn partition_fields(names: Doc<'_>) -> Result<Option<bytes::Bytes>> {
 }
 
 /// What of `output` is for `$setWindowFields`, and what for `$addFields`.
-#[expect(
-    clippy::type_complexity,
-    reason = "two documents, each perhaps not needed"
-)]
 fn split(output: Doc<'_>) -> Result<(Option<bytes::Bytes>, Option<bytes::Bytes>)> {
     let (mut windows, mut values) = (DocBuf::new(), DocBuf::new());
     let (mut any_window, mut any_value) = (false, false);

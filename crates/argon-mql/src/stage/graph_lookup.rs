@@ -208,6 +208,7 @@ impl GraphSource {
         let mut depth = 0u64;
         while !frontier.is_empty() {
             let values: Vec<ValueRef<'_>> = frontier.iter().map(Value::as_ref).collect();
+            let has_null = values.iter().any(ValueRef::is_nullish);
             let found = join.matches(&values, cx)?;
             let mut next = Vec::new();
             for found in found {
@@ -215,6 +216,9 @@ impl GraphSource {
                 if let Some(restrict) = &stage.restrict
                     && !restrict.matches(&found, cx.env)?
                 {
+                    continue;
+                }
+                if has_null && lacks(&found, &stage.connect_to) {
                     continue;
                 }
                 if !reached.add(stage, &found, depth)? {
@@ -234,6 +238,13 @@ impl GraphSource {
         }
         Ok(reached.array.finish())
     }
+}
+
+/// Whether `doc` has nothing at `path`: null does not lead there, as it would in a filter.
+fn lacks(doc: &Bytes, path: &FieldPath) -> bool {
+    let mut values: SmallVec<[ValueRef<'_>; 2]> = SmallVec::new();
+    collect_values(Doc::new(doc), path, &mut values);
+    values.is_empty()
 }
 
 /// The documents reached so far.

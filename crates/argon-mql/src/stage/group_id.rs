@@ -75,15 +75,21 @@ impl GroupId {
         };
         let mut parsed = Vec::new();
         for element in fields.iter() {
-            if element.key().contains(&b'.') {
+            let value = element.value();
+            let includes = value.is_number() || matches!(value, ValueRef::Bool(_));
+            if includes || element.key().contains(&b'.') {
                 return Err(Error::location(
                     17390,
                     "$group does not support inclusion-style expressions",
                 ));
             }
-            if !element.key().is_empty() {
-                super::FieldPath::parse(element.key())?;
+            if element.key().is_empty() {
+                return Err(Error::location(
+                    15998,
+                    "FieldPath field names may not be empty strings.",
+                ));
             }
+            super::FieldPath::parse(element.key())?;
             let name = Bytes::copy_from_slice(element.key());
             parsed.push((name, Expr::parse(element.value(), cx)?));
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Position, Sink, Source, Stage, StageContext, SystemSource, find};
+use bytes::Bytes;
+
+use super::{Context, Position, Sink, Source, Stage, StageContext, SystemSource, find};
 use crate::filter::Filter;
 use crate::sort::Sort;
 use crate::value::{Doc, DocBuf, ValueRef};
@@ -54,14 +56,16 @@ impl Pipeline {
     /// # Errors
     /// MongoDB's error for an unknown stage (40324), malformed arguments, or a stage in the wrong place.
     pub fn parse(stages: Doc<'_>, cx: &ParseContext) -> Result<Pipeline> {
-        Pipeline::parse_nested(stages, cx, 0)
+        Pipeline::parse_nested(stages, cx, 0, true)
     }
 
-    /// Parses a pipeline that stands inside `depth` others.
+    /// Parses a pipeline that stands inside `depth` others. `pushed_down`: whether mongod 6.0.5 would push stages at
+    /// its front down to the scan.
     pub(super) fn parse_nested(
         stages: Doc<'_>,
         cx: &ParseContext,
         depth: usize,
+        pushed_down: bool,
     ) -> Result<Pipeline> {
         if depth > DEPTH_MAX {
             return Err(Error::new(
@@ -92,7 +96,7 @@ impl Pipeline {
             .into_iter()
             .map(|(name, _, stage)| (name, stage))
             .collect();
-        optimize(&mut parsed);
+        optimize(&mut parsed, pushed_down);
         let stages = parsed
             .into_iter()
             .map(|(name, stage)| Entry {
@@ -110,6 +114,14 @@ impl Pipeline {
 
     /// Puts the pipeline without its first `served` stages behind `source`, which did their work.
     pub fn open_after(&self, served: usize, source: Box<dyn Source>) -> Box<dyn Source> {
+        if self.stages.len() <= served {
+            return source;
+        }
+        Box::new(SizeChecked(self.open_nested(served, source)))
+    }
+
+    /// The same inside another pipeline, where documents may be larger than what can be stored or returned.
+    pub(super) fn open_nested(&self, served: usize, source: Box<dyn Source>) -> Box<dyn Source> {
         self.stages
             .iter()
             .skip(served)
@@ -226,10 +238,34 @@ impl Pipeline {
     }
 }
 
+/// Most bytes of a document that leaves a pipeline: 16 MiB and some room for what the server adds.
+///
+/// Source: mongod 6.0.5, "Size must be between 0 and 16793600(16MB)".
+const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024 + 16 * 1024;
+
+/// Lets no document out that is too large.
+struct SizeChecked(Box<dyn Source>);
+
+impl Source for SizeChecked {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        let doc = self.0.next(cx)?;
+        match &doc {
+            Some(doc) if doc.len() > DOCUMENT_BYTES_MAX => Err(Error::new(
+                ErrorCode::BSONObjectTooLarge,
+                format!(
+                    "BSONObj size: {} is invalid. Size must be between 0 and {DOCUMENT_BYTES_MAX}(16MB)",
+                    doc.len()
+                ),
+            )),
+            _ => Ok(doc),
+        }
+    }
+}
+
 /// A stage's document: its own, or the conjunction of adjacent `$match` stages.
 enum Spec<'a> {
     Given(Doc<'a>),
-    Matches(bytes::Bytes),
+    Matches(Bytes),
 }
 
 impl Spec<'_> {
@@ -328,8 +364,7 @@ fn check_positions(stages: &[(&'static str, Position, Box<dyn Stage>)]) -> Resul
 }
 
 /// Tells stages what stands around them.
-fn optimize(stages: &mut [(&'static str, Box<dyn Stage>)]) {
-    let mut pushed_down = true;
+fn optimize(stages: &mut [(&'static str, Box<dyn Stage>)], mut pushed_down: bool) {
     for at in 0..stages.len() {
         let (before, after) = stages.split_at_mut(at + 1);
         let Some((name, stage)) = before.last_mut() else {

@@ -48,7 +48,7 @@ pub(super) fn parse(
             )));
         }
     }
-    let pipeline = Pipeline::parse_nested(stages, context.cx, context.depth + 1)?;
+    let pipeline = Pipeline::parse_nested(stages, context.cx, context.depth + 1, true)?;
     match &collection {
         None if pipeline.stage_names().next() != Some("$documents") => {
             return Err(Error::failed_to_parse(

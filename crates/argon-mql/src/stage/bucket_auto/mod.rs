@@ -221,6 +221,8 @@ impl BucketAuto {
                     while to < len && self.is_equal(&items[to].0, &max) {
                         to += 1;
                     }
+                    // Of equal values, the last one shows.
+                    max = items[to - 1].0.clone();
                     min = items[from].0.clone();
                     if let Some(before) = buckets.last_mut() {
                         before.max = min.clone();

@@ -23,8 +23,9 @@ pub(super) use parse::parse;
 
 /// Most bytes that the matching documents of one document may have together.
 ///
-/// Source: MongoDB manual, "MongoDB Limits and Thresholds", "BSON Document Size".
-const MATCHES_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Source: mongod 6.0.5, parameter `internalLookupStageIntermediateDocumentMaxSizeBytes`. A document that leaves the
+/// pipeline is smaller.
+const MATCHES_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// Most bytes of a sub-pipeline's result that are kept for the next document, if it is the same for all.
 const KEPT_BYTES_MAX: usize = 100 * 1024 * 1024;
@@ -125,7 +126,9 @@ impl LookupSource {
         let env = with_variables(cx.env, &sub.variables, doc)?;
         let inner = Context { env: &env, ..*cx };
         let source = match joined {
-            Some(documents) => sub.pipeline.open(Box::new(Documents::new(documents))),
+            Some(documents) => sub
+                .pipeline
+                .open_nested(0, Box::new(Documents::new(documents))),
             None => open_on(stage.from.as_ref(), &sub.pipeline, &inner)?,
         };
         let found = drain(source, &inner)?;
@@ -163,18 +166,18 @@ pub(super) fn open_on(
     cx: &Context<'_>,
 ) -> Result<Box<dyn Source>> {
     let Some(from) = from.filter(|_| !pipeline.generates()) else {
-        return Ok(pipeline.open(Box::new(Documents::new(Vec::new()))));
+        return Ok(pipeline.open_nested(0, Box::new(Documents::new(Vec::new()))));
     };
     if let Some(system) = pipeline.system_source() {
         let system = system.on(from.db.as_deref(), &from.collection);
-        return Ok(pipeline.open_after(1, cx.reader.system(&system)?));
+        return Ok(pipeline.open_nested(1, cx.reader.system(&system)?));
     }
     let leading = pipeline.leading();
     let filter = leading.filter.map(AsRef::as_ref);
     let source = cx
         .reader
         .scan(from.db.as_deref(), &from.collection, filter)?;
-    Ok(pipeline.open_after(leading.filter_stages, source))
+    Ok(pipeline.open_nested(leading.filter_stages, source))
 }
 
 /// All documents of `source`, up to the most that one document can hold.

@@ -157,7 +157,7 @@ fn parse_sub(
     let variables = parse_let(variables, context.cx)?;
     let names = variables.iter().map(|(name, _)| name.clone());
     let cx = context.cx.with_variables(names);
-    let pipeline = Pipeline::parse_nested(stages, &cx, context.depth + 1)?;
+    let pipeline = Pipeline::parse_nested(stages, &cx, context.depth + 1, false)?;
     if let Some(sink) = pipeline.sink() {
         return Err(Error::location(
             51047,

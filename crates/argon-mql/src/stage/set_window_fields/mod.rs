@@ -66,12 +66,12 @@ impl Partition {
             .is_some_and(|field| field.descending)
     }
 
-    /// The sort key of the document at `at`.
-    fn sort_key(&self, at: usize) -> Result<Vec<u8>> {
-        match (self.docs.get(at), &self.stage.sort) {
-            (Some(doc), Some(sort)) => sort.key(Doc::new(doc)),
-            _ => Ok(Vec::new()),
-        }
+    /// The key of the only `sortBy` field's value in the document at `at`: equal for equal values.
+    fn value_key(&self, at: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        let collation = self.stage.collation.as_deref();
+        key::append_with(&mut out, self.sort_value(at), false, collation);
+        out
     }
 }
 

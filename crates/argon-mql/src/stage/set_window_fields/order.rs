@@ -70,7 +70,7 @@ impl Function for Rank {
 
 struct RankRun {
     numbering: Numbering,
-    /// The sort key of the document before.
+    /// The sorted value of the document before, as a key: a whole array, where sorting saw one item.
     last: Option<Vec<u8>>,
     rank: i64,
 }
@@ -81,7 +81,7 @@ impl Run for RankRun {
         match self.numbering {
             Numbering::Document => self.rank = number,
             Numbering::Rank | Numbering::Dense => {
-                let key = partition.sort_key(at)?;
+                let key = partition.value_key(at);
                 if self.last.as_ref() != Some(&key) {
                     self.rank = match self.numbering {
                         Numbering::Dense => self.rank + 1,
