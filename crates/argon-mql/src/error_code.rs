@@ -132,6 +132,7 @@ error_codes! {
     11600 InterruptedAtShutdown,
     11601 Interrupted,
     11602 InterruptedDueToReplStateChange,
+    13113 MergeStageNoMatchingDocument,
     13388 StaleConfig,
     13435 NotPrimaryNoSecondaryOk,
     13436 NotPrimaryOrSecondary,

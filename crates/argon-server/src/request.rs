@@ -140,6 +140,7 @@ impl Request {
                 b"apiVersion" | b"apiStrict" | b"apiDeprecationErrors" => {
                     request.has_api_parameters = true;
                 }
+                b"writeConcern" => check_write_concern(&element)?,
                 b"autocommit" | b"startTransaction" => request.in_transaction = true,
                 b"maxTimeMS" | b"maxTimeMSOpOnly" => {
                     let ms = max_time_ms(&element)?;
@@ -302,6 +303,30 @@ fn session_id(element: &Element<'_>) -> Result<Bytes> {
         identity.extend_from_slice(bytes.get(..32).unwrap_or(bytes));
     }
     Ok(Bytes::from(identity))
+}
+
+/// Checks what a write has to wait for. Every write here is durable when it is answered, and there is one copy of it, so
+/// all that can be asked for is met.
+fn check_write_concern(element: &Element<'_>) -> Result<()> {
+    let ValueRef::Document(concern) = element.value() else {
+        let message = format!(
+            "\"writeConcern\" had the wrong type. Expected object, found {}",
+            element.value().type_name()
+        );
+        return Err(Error::new(ErrorCode::TypeMismatch, message));
+    };
+    let w = match concern.get("w") {
+        Some(ValueRef::Int32(w)) => i64::from(w),
+        Some(ValueRef::Int64(w)) => w,
+        Some(ValueRef::Double(w)) => whole(w).unwrap_or(-1),
+        _ => return Ok(()),
+    };
+    if (0..=50).contains(&w) {
+        return Ok(());
+    }
+    Err(Error::failed_to_parse(format!(
+        "w has to be a non-negative number and not greater than 50; found: {w}"
+    )))
 }
 
 fn max_time_ms(element: &Element<'_>) -> Result<u64> {

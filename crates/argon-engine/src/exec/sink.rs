@@ -11,7 +11,7 @@ use argon_mql::{Doc, DocBuf, Env, Error as Language, ErrorCode, ParseContext, Va
 use bytes::Bytes;
 
 use super::write::ensure;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::{Collection, RecordId};
 use crate::writer::Writer;
 
@@ -82,6 +82,14 @@ pub fn merge(
             _ => known.get(&key).copied(),
         };
         match found {
+            Some(_) if matches!(change, Change::Fail) => {
+                writer
+                    .insert(&merge.collection, document)
+                    .map_err(|error| match error {
+                        Error::Language(error) => Error::Language(error.context(ALREADY_THERE)),
+                        error => error,
+                    })?;
+            }
             Some(record) => {
                 let target = writer.collection(&merge.collection);
                 let old = target.and_then(|target| target.document(record)).cloned();
@@ -110,6 +118,10 @@ pub fn merge(
     }
     Ok(())
 }
+
+/// What `whenMatched: "fail"` says before the duplicate key's own words.
+const ALREADY_THERE: &str = "$merge with whenMatched: fail found an existing document with the same values for the 'on' \
+     fields :: caused by :: ";
 
 /// What becomes of a document that is there already.
 enum Change<'a> {
@@ -144,11 +156,8 @@ impl Change<'_> {
     fn apply(&self, old: &Bytes, new: &Bytes, env: &Env<'_>) -> Result<Option<Bytes>> {
         match self {
             Change::Keep => Ok(None),
-            Change::Fail => Err(Language::new(
-                ErrorCode::DuplicateKey,
-                "$merge with whenMatched: fail found an existing document with the same values for the 'on' fields",
-            )
-            .into()),
+            // The caller inserts it, which fails as it has to.
+            Change::Fail => Ok(None),
             Change::Replace => {
                 let fields = Doc::new(new).iter().filter(|field| field.key() != "_id");
                 checked_id(old, new)?;
@@ -162,12 +171,18 @@ impl Change<'_> {
                 let (old_doc, new_doc) = (Doc::new(old), Doc::new(new));
                 let mut out = DocBuf::with_capacity(old.len() + new.len());
                 for field in old_doc.iter() {
-                    match new_doc.element(field.key()).filter(|_| field.key() != "_id") {
+                    match new_doc
+                        .element(field.key())
+                        .filter(|_| field.key() != "_id")
+                    {
                         Some(set) => out.append_element(&set),
                         None => out.append_element(&field),
                     }
                 }
-                for field in new_doc.iter().filter(|field| old_doc.element(field.key()).is_none()) {
+                for field in new_doc
+                    .iter()
+                    .filter(|field| old_doc.element(field.key()).is_none())
+                {
                     out.append_element(&field);
                 }
                 Ok(changed(old, out.finish()))

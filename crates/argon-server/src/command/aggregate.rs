@@ -156,6 +156,12 @@ async fn write(
     let (database, collection) = sink.target();
     let database = database.unwrap_or(&cx.request.database);
     super::insert::check_writable(collection)?;
+    if collection.contains('$') {
+        return Err(Error::new(
+            ErrorCode::IllegalOperation,
+            format!("error with target namespace: Invalid collection name: {collection}"),
+        ));
+    }
     let branch = cx.shared.engine.database_for_write(database).await?;
     let written = write::write(cx, &branch, |writer| {
         writer.bypass_validation = bypass;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use argon_engine::exec::{Find, Reading, find};
 use argon_mql::filter::Filter;
-use argon_mql::path::{LeafArray, Path};
+use argon_mql::path::{Part, Path};
 use argon_mql::stage::Context;
 use argon_mql::value::key;
 use argon_mql::{Doc, Value, ValueRef};
@@ -84,14 +84,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                     vacant.insert(Value::copy_of(value));
                 }
             };
-            path.any(Doc::new(&document), LeafArray::Whole, &mut |value, _| {
-                match value {
-                    ValueRef::Missing => {}
-                    ValueRef::Array(items) => items.values().for_each(&mut add),
-                    value => add(value),
-                }
-                false
-            });
+            visit(Doc::new(&document), path.parts(), &mut add);
             if bytes > MAX_BSON_OBJECT_BYTES {
                 return Err(Error::location(17217, "distinct too big, 16mb cap"));
             }
@@ -108,4 +101,33 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     reply.doc().close(array);
     Ok(reply)
+}
+
+/// Visits the values that `parts` lead to. An array is gone into: at the position that the next part names, or else item
+/// by item; at the end of the path its items are visited.
+fn visit(doc: Doc<'_>, parts: &[Part], add: &mut impl FnMut(ValueRef<'_>)) {
+    let Some((part, rest)) = parts.split_first() else {
+        return;
+    };
+    match (doc.get(part.name()), rest) {
+        (None, _) => {}
+        (Some(ValueRef::Array(items)), []) => items.values().for_each(add),
+        (Some(value), []) => add(value),
+        (Some(ValueRef::Document(inner)), rest) => visit(inner, rest, add),
+        (Some(ValueRef::Array(items)), rest) => visit_items(items, rest, add),
+        (Some(_), _) => {}
+    }
+}
+
+fn visit_items(items: Doc<'_>, parts: &[Part], add: &mut impl FnMut(ValueRef<'_>)) {
+    match parts.first().and_then(Part::index) {
+        Some(_) => visit(items, parts, add),
+        None => {
+            for item in items.values() {
+                if let ValueRef::Document(inner) = item {
+                    visit(inner, parts, add);
+                }
+            }
+        }
+    }
 }

@@ -21,6 +21,9 @@ pub(super) const COMMAND: Command = Command {
     run: |cx| Box::pin(run(cx)),
 };
 
+/// MongoDB's code for a stage that there is none of.
+const UNKNOWN_STAGE: ErrorCode = ErrorCode::location(40324);
+
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
     check_writable(collection)?;
@@ -51,7 +54,14 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut compiled = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         let shape = Shape::read(Doc::new(spec), &format!("update.updates.{index}"))?;
-        compiled.push(shape.compile(cx, &parse));
+        let statement = shape.compile(cx, &parse);
+        // A pipeline is read with the command, so a stage it does not know fails the command.
+        if let Err(error) = &statement
+            && error.code == UNKNOWN_STAGE
+        {
+            return Err(error.clone());
+        }
+        compiled.push(statement);
     }
     let shape = Statements {
         count: compiled.len(),
@@ -123,7 +133,18 @@ impl<'a> Shape<'a> {
                     flag(&path(), &element)?;
                 }
                 b"arrayFilters" => match element.value() {
-                    ValueRef::Array(array) => shape.array_filters = Some(array),
+                    ValueRef::Array(array) => {
+                        if let Some(value) =
+                            array.values().find(|item| item.as_document().is_none())
+                        {
+                            return Err(wrong_type(
+                                "update.updates.arrayFilters",
+                                &value,
+                                "object",
+                            ));
+                        }
+                        shape.array_filters = Some(array);
+                    }
                     value => return Err(wrong_type(&path(), &value, "array")),
                 },
                 b"c" => match element.value() {
@@ -189,10 +210,9 @@ pub(super) fn change(
     parse: &ParseContext,
 ) -> Result<Change> {
     let options = UpdateOptions {
-        multi,
         array_filters,
-        ..UpdateOptions::default()
+        constants,
+        multi,
     };
-    let _ = constants;
     Ok(Change::parse(change, &options, parse)?)
 }
