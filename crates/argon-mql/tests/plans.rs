@@ -84,7 +84,11 @@ impl Collection {
                 })
                 .collect(),
             Plan::IndexScan(scan) => self.scan(scan),
-            Plan::Union(plans) => once(plans.iter().flat_map(|plan| self.run(plan))),
+            Plan::Union(plans) => {
+                // What answers a branch does not answer the filter.
+                assert!(plans.iter().all(|plan| !plan.is_exact()), "{plan:?}");
+                once(plans.iter().flat_map(|plan| self.run(plan)))
+            }
         }
     }
 

@@ -118,7 +118,10 @@ impl Chooser<'_> {
         let mut used: Vec<Option<Used>> = Vec::with_capacity(spec.fields().len());
         let mut present = !spec.sparse() || hinted;
         for (field_at, field) in spec.fields().iter().enumerate() {
-            let found = self.field(index, field_at, conditions, &used);
+            // Hashed keys are good for equality only.
+            let found = self
+                .field(index, field_at, conditions, &used)
+                .filter(|(intervals, ..)| !field.hashed || intervals.is_points());
             // An index without a condition on its first field is of use only for its order.
             if field_at == 0 && found.is_none() && !hinted && self.sort.is_none() {
                 return None;
@@ -129,9 +132,6 @@ impl Chooser<'_> {
                 Some((intervals, answered, using)) => {
                     present |= !using.missing;
                     offer.answered.extend(answered);
-                    if field.hashed && !intervals.is_points() {
-                        return None;
-                    }
                     offer.fields.push(intervals);
                     used.push(Some(using));
                 }
@@ -385,7 +385,9 @@ impl Chooser<'_> {
                 .iter()
                 .map(|branch| branch_chooser.plan(branch))
                 .collect();
-            Some(Plan::Union(plans?))
+            let mut plans = plans?;
+            plans.iter_mut().for_each(Plan::answer_a_part);
+            Some(Plan::Union(plans))
         })
     }
 }

@@ -50,9 +50,11 @@ impl Condition<'_> {
             }
         };
         // A number in a path may be a position or a name: a document has a key for one of them only, while a condition
-        // that holds without a value may hold for the other.
+        // that holds without a value may hold for the other. And an item at a position is one key even if it is an
+        // array, whose items are then not among the keys.
         let positional = self.path.parts().iter().any(|part| part.index().is_some());
-        if positional && found.missing {
+        let of_items = matches!(self.predicate(), Some(Predicate::ElemMatchValue(_)));
+        if positional && (found.missing || of_items) {
             return None;
         }
         // The item has more to meet than this.

@@ -22,10 +22,10 @@ mod prefix;
 mod ranges;
 
 use crate::filter::{CompareOp, Filter, Node, Predicate};
-use crate::index::{IndexSpec, Multikey};
+use crate::index::{IndexSpec, Kind, Multikey};
 use crate::sort::Order;
 use crate::value::Value;
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 use choose::Chooser;
 use interval::Intervals;
@@ -110,6 +110,15 @@ impl Plan {
         }
     }
 
+    /// Makes it a part of a plan whose filter asks for more than this part answers.
+    fn answer_a_part(&mut self) {
+        match self {
+            Plan::IndexScan(scan) => scan.exact = false,
+            Plan::Union(plans) => plans.iter_mut().for_each(Plan::answer_a_part),
+            Plan::Empty | Plan::IdLookup { .. } | Plan::CollScan { .. } => {}
+        }
+    }
+
     /// Whether every document found passes the filter.
     pub fn is_exact(&self) -> bool {
         match self {
@@ -123,7 +132,8 @@ impl Plan {
 /// Plans `filter` and `order` over `indexes`. The `_id` index need not be among them.
 ///
 /// # Errors
-/// `BadValue` for a hint that names no index, or an index beside `$natural`.
+/// `BadValue` for a hint that names no index, or an index beside `$natural`; `NoQueryExecutionPlans` for a hinted wildcard
+/// index that no condition is for.
 pub fn plan(
     filter: &Filter,
     order: &Order,
@@ -189,9 +199,17 @@ pub fn plan(
         sort,
         hinted,
     };
-    Ok(chooser.plan(filter.root()).unwrap_or(Plan::CollScan {
-        direction: Direction::Forward,
-    }))
+    match chooser.plan(filter.root()) {
+        Some(plan) => Ok(plan),
+        // Not every document has a key in it, so it cannot stand for the collection.
+        None if hinted.is_some_and(|at| all[at].spec.kind() == Kind::Wildcard) => Err(Error::new(
+            ErrorCode::NoQueryExecutionPlans,
+            "planner returned error :: caused by :: $hint: refusing to build whole-index solution, because it's a wildcard index",
+        )),
+        None => Ok(Plan::CollScan {
+            direction: Direction::Forward,
+        }),
+    }
 }
 
 /// The `_id` that the whole filter asks for, if that is all it does.
