@@ -215,7 +215,8 @@ fn round_double(series: &[u16], number: f64, way: Way) -> f64 {
                 }
                 previous = f64::from(last) * factor;
                 factor *= 10.0;
-                if !factor.is_finite() {
+                // A factor that became zero on the way down stays it.
+                if factor == 0.0 || !factor.is_finite() {
                     return previous;
                 }
             }
@@ -264,6 +265,9 @@ fn round_decimal(series: &[u16], number: Decimal, way: Way) -> Decimal {
             while number.compare(step(last, factor)).is_gt() {
                 previous = step(last, factor);
                 factor = factor.multiply(ten);
+                if factor.is_zero() {
+                    return previous;
+                }
             }
             series
                 .iter()
@@ -276,32 +280,42 @@ fn round_decimal(series: &[u16], number: Decimal, way: Way) -> Decimal {
 }
 
 /// The next power of two: an integer of the value's own kind from 1 on, a double below.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "logarithms of decimals are below 21000, of doubles below 1100"
+)]
 fn round_power(value: ValueRef<'_>, number: Number, way: Way) -> Value {
-    let wanted = |exponent: i32| {
-        let power = Number::Double(2f64.powi(exponent));
-        match way {
-            Way::Up => power.compare(number).is_gt(),
-            Way::Down => power.compare(number).is_lt(),
-        }
-    };
-    // From a guess that may be one off to the nearest power that is strictly on the right side.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the logarithm of a finite double is below 1100"
-    )]
-    let mut exponent = number.to_f64().log2().floor() as i32;
     let step = if way == Way::Up { 1 } else { -1 };
-    while wanted(exponent) {
-        exponent -= step;
-    }
-    while !wanted(exponent) {
-        exponent += step;
-    }
-    if let ValueRef::Decimal128(_) = value {
+    // From a guess that may be off by one or two to the nearest power that is strictly on the right side.
+    let search = |guess: f64, wanted: &dyn Fn(i32) -> bool| {
+        let mut exponent = guess as i32;
+        while wanted(exponent) {
+            exponent -= step;
+        }
+        while !wanted(exponent) {
+            exponent += step;
+        }
+        exponent
+    };
+    let is_beyond = |order: std::cmp::Ordering| match way {
+        Way::Up => order.is_gt(),
+        Way::Down => order.is_lt(),
+    };
+    if let Number::Decimal(decimal) = number {
         let two = Decimal::from_i64(2);
-        let power = two.pow(Decimal::from_i64(i64::from(exponent)));
-        return Value::Decimal128(fill_digits(power).to_bytes());
+        let power = |exponent: i32| two.pow(Decimal::from_i64(i64::from(exponent)));
+        let Some((coefficient, exponent)) = decimal.parts() else {
+            return Value::copy_of(value);
+        };
+        let digits = f64::from(coefficient.max(1).ilog10()) + f64::from(exponent);
+        let exponent = search(digits * std::f64::consts::LOG2_10, &|exponent| {
+            is_beyond(power(exponent).compare(decimal))
+        });
+        return Value::Decimal128(fill_digits(power(exponent)).to_bytes());
     }
+    let exponent = search(number.to_f64().log2().floor(), &|exponent| {
+        is_beyond(Number::Double(2f64.powi(exponent)).compare(number))
+    });
     match exponent {
         0..=30 => Value::Int32(1 << exponent),
         31..=62 => Value::Int64(1 << exponent),
