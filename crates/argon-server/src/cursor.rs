@@ -46,8 +46,6 @@ pub(crate) struct Cursor {
     pub(crate) source: Box<dyn Source>,
     /// A document that did not fit the last batch any more.
     pub(crate) pending: Option<Bytes>,
-    /// The command it came from, for `currentOp`.
-    pub(crate) originating: Bytes,
     /// The `let` variables of that command, which its expressions still use.
     pub(crate) variables: Vec<(String, argon_mql::Value)>,
     pub(crate) last_used: Instant,

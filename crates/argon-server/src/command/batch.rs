@@ -59,7 +59,6 @@ pub(crate) fn first(cx: &Cx<'_>, opened: Opened) -> Result<Reply> {
         source,
         reader,
         pending: None,
-        originating: cx.request.body.clone(),
         variables: opened.variables,
         heavy: opened.heavy,
         last_used: Instant::now(),

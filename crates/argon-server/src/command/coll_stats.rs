@@ -65,8 +65,8 @@ pub(super) fn append(doc: &mut DocBuf, collection: Option<&Collection>, scale: u
     let bytes = collection.map_or(0, Collection::bytes);
     doc.append("size", scaled(bytes));
     doc.append("count", number(count));
-    if count > 0 {
-        doc.append("avgObjSize", number(bytes / count));
+    if let Some(average) = bytes.checked_div(count) {
+        doc.append("avgObjSize", number(average));
     }
     doc.append("numOrphanDocs", number(0));
     // Documents are kept in the log and in memory: what they take is what they are.

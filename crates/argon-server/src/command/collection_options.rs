@@ -3,6 +3,7 @@
 
 use argon_engine::state::{Options, State};
 use argon_mql::collation::Collation;
+use argon_mql::filter::Filter;
 use argon_mql::index::IndexSpec;
 use argon_mql::stage::Pipeline;
 use argon_mql::value::Element;
@@ -136,6 +137,7 @@ impl<'a> Given<'a> {
             append_clustered(&mut out, clustered)?;
         }
         if let Some(validator) = self.validator.filter(|validator| !validator.is_empty()) {
+            Filter::parse_validator(validator, &ParseContext::new())?;
             out.append("validator", ValueRef::Document(validator));
         }
         for (name, value) in [

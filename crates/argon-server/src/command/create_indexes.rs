@@ -82,7 +82,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             let path = format!("createIndexes.indexes.{}", item.key());
             return Err(wrong_type(&path, &item.value(), "object"));
         };
-        parsed.push(Arc::new(parse(cx, collection, spec, lenient)?));
+        parsed.push(Arc::new(parse(spec, lenient)?));
     }
     let branch = write::branch(cx).await?;
     let answer = write::write(cx, &branch, |writer| {
@@ -94,7 +94,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     Ok(reply)
 }
 
-fn parse(cx: &Cx<'_>, collection: &str, spec: Doc<'_>, lenient: bool) -> Result<IndexSpec> {
+fn parse(spec: Doc<'_>, lenient: bool) -> Result<IndexSpec> {
     // Old drivers and dumps say to which collection an index belongs; newer servers leave it out.
     let mut cleaned = DocBuf::with_capacity(spec.byte_len());
     for element in spec.iter() {
@@ -106,11 +106,7 @@ fn parse(cx: &Cx<'_>, collection: &str, spec: Doc<'_>, lenient: bool) -> Result<
         cleaned.append_element(&element);
     }
     let cleaned = cleaned.finish();
-    let parsed = IndexSpec::parse(Doc::new(&cleaned)).map_err(|error| {
-        let _ = (cx, collection);
-        error
-    })?;
-    Ok(parsed)
+    Ok(IndexSpec::parse(Doc::new(&cleaned))?)
 }
 
 fn create_indexes(

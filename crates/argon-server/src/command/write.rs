@@ -239,8 +239,8 @@ pub(super) async fn write<T>(
 }
 
 /// The statements of a write command: the document sequence called `name`, or the array in the command.
-pub(super) fn statements<'a>(
-    request: &'a Request,
+pub(super) fn statements(
+    request: &Request,
     command: &'static str,
     name: &str,
 ) -> Result<Vec<Bytes>> {
