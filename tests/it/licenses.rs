@@ -14,6 +14,8 @@ const ALLOWED: &[&str] = &[
     "BSD-3-Clause",
     "BSL-1.0",
     "CC0-1.0",
+    // Of the root certificates that the client trusts: data, and permissive.
+    "CDLA-Permissive-2.0",
     // Of the decNumber library, from IBM's ICU: a permissive license like MIT's.
     "ICU",
     "ISC",

@@ -230,7 +230,13 @@ impl Engine {
     /// [`Error::Name`], [`Error::Exists`].
     pub async fn create_project(&self, name: &str, if_exists: IfExists) -> Result<Arc<Branch>> {
         let parsed = DatabaseName::parse(name)?;
-        if parsed.project != name || RESERVED.contains(&name) {
+        if RESERVED.contains(&name) {
+            return Err(crate::name::InvalidName(format!(
+                "database '{name}' is Argon's own: it is empty, and nothing can be written to it"
+            ))
+            .into());
+        }
+        if parsed.project != name {
             return Err(
                 crate::name::InvalidName(format!("Invalid database name: '{name}'")).into(),
             );

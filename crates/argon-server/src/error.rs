@@ -142,9 +142,12 @@ impl From<EngineError> for Error {
                 ErrorCode::NamespaceNotFound
             }
             EngineError::Exists(_) => ErrorCode::NamespaceExists,
-            EngineError::HasChildren(..)
-            | EngineError::MainBranch(_)
-            | EngineError::ReadOnlyPoint(_) => ErrorCode::IllegalOperation,
+            EngineError::HasChildren(..) | EngineError::MainBranch(_) => {
+                ErrorCode::IllegalOperation
+            }
+            // Not IllegalOperation: to a write's drivers that one means a server without retryable writes, and
+            // they replace the text by their own.
+            EngineError::ReadOnlyPoint(_) => ErrorCode::CommandNotSupported,
             EngineError::BeyondHead { .. } => ErrorCode::BadValue,
             EngineError::TransactionTooOld { .. } => ErrorCode::TransactionTooOld,
             EngineError::Replay { .. } => ErrorCode::OperationFailed,

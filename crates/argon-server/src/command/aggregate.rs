@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use argon_engine::exec::{self, Reading, aggregate};
 use argon_engine::state::State;
-use argon_mql::stage::{Context, Pipeline, Sink, Source};
+use argon_mql::stage::{Context, Pipeline, Reader, Sink, Source};
 use argon_mql::{Doc, DocBuf, ErrorCode, Value, ValueRef};
 use bytes::Bytes;
 
 use super::query::{self, Common};
+use super::system_source::SystemReader;
 use super::write::{self, implicit_options, new_id};
 use super::{Access, Command, Cx, batch};
 use crate::error::{Error, Result};
@@ -89,19 +90,33 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let target = resolved.collection;
     let heavy = query::is_heavy(target.as_ref(), &None);
-    let source = aggregate(target.as_ref(), &pipeline, query::hint(hint)?.as_ref())?;
+    let namespace = format!("{}.{collection}", cx.request.database);
+    let system = pipeline.system_source();
+    // What the server tells stands in the place of the collection's documents.
+    let read = target.as_ref().filter(|_| system.is_none());
+    let source = aggregate(read, &pipeline, query::hint(hint)?.as_ref())?;
     if let Some(sink) = pipeline.sink() {
         let documents = drain(cx, source, &state, &variables, allow_disk_use)?;
         write(cx, sink, &documents, &variables, bypass).await?;
-        let namespace = format!("{}.{collection}", cx.request.database);
         return batch::listing(cx, namespace, Vec::new(), None);
     }
+    let reading = Reading::new(state);
+    let reader: Box<dyn Reader + Send> = match system {
+        Some(system) => Box::new(SystemReader::new(
+            cx,
+            system,
+            &namespace,
+            target.as_ref(),
+            reading,
+        )?),
+        None => Box::new(reading),
+    };
     batch::first(
         cx,
         batch::Opened {
-            namespace: format!("{}.{collection}", cx.request.database),
+            namespace,
             source,
-            reader: Box::new(Reading::new(state)),
+            reader,
             batch_size,
             single_batch: false,
             no_timeout: false,

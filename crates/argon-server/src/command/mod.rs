@@ -37,6 +37,7 @@ mod refused;
 mod rename_collection;
 mod session;
 mod stable_api;
+mod system_source;
 mod update;
 mod write;
 

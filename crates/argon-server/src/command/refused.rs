@@ -28,7 +28,7 @@ fn not_supported(cx: &Cx<'_>) -> Result<Reply> {
 }
 
 const USERS: &str = "Not supported yet: Argon has no users.";
-const CAPPED: &str = "Not supported yet: Argon has no capped collections.";
+const CAPPED: &str = "Not supported yet: make a capped collection with create.";
 const REWRITE: &str = "Not supported: a collection has no file of its own that could be rewritten.";
 
 pub(super) const CLONE_COLLECTION_AS_CAPPED: Command =

@@ -51,7 +51,7 @@ fn run(cx: &Cx<'_>) -> Result<Reply> {
 }
 
 /// Name and port by which the server knows itself.
-pub(super) fn host(cx: &Cx<'_>) -> String {
+pub(in crate::command) fn host(cx: &Cx<'_>) -> String {
     let name = read("/proc/sys/kernel/hostname");
     let name = if name.trim().is_empty() {
         "localhost"

@@ -16,9 +16,9 @@ mod validate;
 
 pub(super) use build_info::COMMAND as BUILD_INFO;
 pub(super) use connection_status::COMMAND as CONNECTION_STATUS;
-pub(super) use current_op::COMMAND as CURRENT_OP;
+pub(super) use current_op::{COMMAND as CURRENT_OP, documents as running_operations};
 pub(super) use get_log::COMMAND as GET_LOG;
-pub(super) use host_info::COMMAND as HOST_INFO;
+pub(super) use host_info::{COMMAND as HOST_INFO, host};
 pub(super) use list_commands::COMMAND as LIST_COMMANDS;
 pub(super) use list_databases::COMMAND as LIST_DATABASES;
 pub(super) use options::COMMAND as GET_CMD_LINE_OPTS;
