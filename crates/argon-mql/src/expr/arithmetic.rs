@@ -62,18 +62,22 @@ fn abs(call: &Call<'_>) -> Result<Value> {
 }
 
 fn add(call: &Call<'_>) -> Result<Value> {
-    // Two integers are by far the most frequent.
+    // Two plain numbers are by far the most frequent.
     if call.len() == 2 {
-        let (a, b) = (call.arg(0)?, call.arg(1)?);
-        if let (ValueRef::Int32(a), ValueRef::Int32(b)) = (a.as_ref(), b.as_ref()) {
-            return Ok(Number::narrow(i64::from(a) + i64::from(b)).to_value());
-        }
+        let a = call.arg(0)?;
         let mut total = Total::default();
-        return Ok(if total.take(a.as_ref())? && total.take(b.as_ref())? {
-            total.value()?
-        } else {
-            Value::Null
-        });
+        if let Some(a) = plain(a.as_ref()) {
+            let b = call.arg(1)?;
+            if let Some(b) = plain(b.as_ref()) {
+                return Ok(a.add(b).to_value());
+            }
+            total.take(a.to_ref())?;
+            return total.take_last(b.as_ref());
+        }
+        if !total.take(a.as_ref())? {
+            return Ok(Value::Null);
+        }
+        return total.take_last(call.arg(1)?.as_ref());
     }
     let mut total = Total::default();
     for index in 0..call.len() {
@@ -82,6 +86,15 @@ fn add(call: &Call<'_>) -> Result<Value> {
         }
     }
     total.value()
+}
+
+/// A number whose sum with another takes no more than one rounding.
+fn plain(value: ValueRef<'_>) -> Option<Number> {
+    match value {
+        ValueRef::Int32(value) => Some(Number::Int32(value)),
+        ValueRef::Double(value) => Some(Number::Double(value)),
+        _ => None,
+    }
 }
 
 /// The running total of `$add`.
@@ -118,6 +131,15 @@ impl Total {
             }
         }
         Ok(true)
+    }
+
+    /// The total with a last value.
+    fn take_last(&mut self, value: ValueRef<'_>) -> Result<Value> {
+        if self.take(value)? {
+            self.value()
+        } else {
+            Ok(Value::Null)
+        }
     }
 
     fn value(&self) -> Result<Value> {
@@ -159,7 +181,9 @@ fn to_long_rounded(value: Decimal) -> i64 {
 }
 
 fn subtract(call: &Call<'_>) -> Result<Value> {
-    let (a, b) = (call.arg(0)?, call.arg(1)?);
+    // The right side first, as mongod does: it shows where both fail.
+    let b = call.arg(1)?;
+    let a = call.arg(0)?;
     let (a, b) = (a.as_ref(), b.as_ref());
     if let (Some(a), Some(b)) = (Number::from_value(a), Number::from_value(b)) {
         return Ok(a.subtract(b).to_value());
@@ -227,7 +251,9 @@ fn multiply(call: &Call<'_>) -> Result<Value> {
 }
 
 fn divide(call: &Call<'_>) -> Result<Value> {
-    let (a, b) = (call.arg(0)?, call.arg(1)?);
+    // The divisor first, as mongod does: it shows where both fail.
+    let b = call.arg(1)?;
+    let a = call.arg(0)?;
     let (a, b) = (a.as_ref(), b.as_ref());
     let (Some(dividend), Some(divisor)) = (Number::from_value(a), Number::from_value(b)) else {
         if a.is_nullish() || b.is_nullish() {

@@ -166,8 +166,8 @@ fn index_of_array(call: &Call<'_>) -> Result<Value> {
             ),
         ));
     };
-    let item = call.arg(1)?;
     let (from, to) = index_range(call, 2)?;
+    let item = call.arg(1)?;
     let found = items
         .values()
         .take(to.unwrap_or(usize::MAX))
@@ -182,8 +182,7 @@ fn is_array(call: &Call<'_>) -> Result<Value> {
 }
 
 fn range(call: &Call<'_>) -> Result<Value> {
-    let number = |at: usize, codes: (i32, i32), what: &str| -> Result<i64> {
-        let arg = call.arg(at)?;
+    let number = |arg: Operand<'_>, codes: (i32, i32), what: &str| -> Result<i64> {
         let number = Number::from_value(arg.as_ref()).ok_or_else(|| {
             Error::location(
                 codes.0,
@@ -200,10 +199,11 @@ fn range(call: &Call<'_>) -> Result<Value> {
             )
         })
     };
-    let start = number(0, (34443, 34444), "starting value")?;
-    let end = number(1, (34445, 34446), "ending value")?;
+    let (start, end) = (call.arg(0)?, call.arg(1)?);
+    let start = number(start, (34443, 34444), "starting value")?;
+    let end = number(end, (34445, 34446), "ending value")?;
     let step = if call.len() > 2 {
-        number(2, (34447, 34448), "step value")?
+        number(call.arg(2)?, (34447, 34448), "step value")?
     } else {
         1
     };

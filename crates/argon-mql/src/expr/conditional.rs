@@ -279,11 +279,12 @@ impl Operator for Switch {
     }
 
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {
+        self.default.iter_mut().try_for_each(&mut *visit)?;
         for (case, then) in &mut self.branches {
             visit(case)?;
             visit(then)?;
         }
-        self.default.iter_mut().try_for_each(visit)
+        Ok(())
     }
 
     /// Drops cases that never hold; one that always does becomes the default.

@@ -25,11 +25,25 @@ impl Expr {
                 args,
                 collation,
             } => {
-                fold_all(args)?;
+                if op.fold == Fold::Opaque {
+                    return Ok(());
+                }
+                let each = op.check_each_argument;
+                for index in 0..args.len() {
+                    if let Some(arg) = Arc::get_mut(args).and_then(|args| args.get_mut(index)) {
+                        arg.fold()?;
+                    }
+                    if let (true, Some(check)) = (each, op.check) {
+                        check(&args[..=index])?;
+                    }
+                }
                 if let Some(check) = op.check
                     && !args.iter().all(Expr::is_constant)
                 {
                     check(args)?;
+                }
+                if matches!(op.fold, Fold::Neighbours | Fold::All) {
+                    flatten(op, args);
                 }
                 if matches!(op.fold, Fold::Neighbours | Fold::All)
                     && args.len() > 1
@@ -73,7 +87,10 @@ impl Expr {
 
     /// Whether mongod would evaluate it ahead of the documents once its arguments are known.
     fn is_foldable(&self) -> bool {
-        !matches!(&self.node, Node::Call { op, .. } if op.fold == Fold::Never)
+        !matches!(
+            &self.node,
+            Node::Call { op, .. } if matches!(op.fold, Fold::Never | Fold::Opaque)
+        )
     }
 
     fn has_only_constants(&self) -> bool {
@@ -108,6 +125,25 @@ fn fold_all(items: &mut Arc<[Expr]>) -> Result<()> {
         .into_iter()
         .flatten()
         .try_for_each(Expr::fold)
+}
+
+/// Replaces arguments that are calls of `op` themselves by their arguments: the operator is associative. A call with a
+/// single argument stays, since that may be an array of the values.
+fn flatten(op: &'static Function, args: &mut Arc<[Expr]>) {
+    let nested = |arg: &Expr| match &arg.node {
+        Node::Call {
+            op: inner, args, ..
+        } if inner.name == op.name && args.len() > 1 => Some(Arc::clone(args)),
+        _ => None,
+    };
+    if !args.iter().any(|arg| nested(arg).is_some()) {
+        return;
+    }
+    let flat = args.iter().flat_map(|arg| match nested(arg) {
+        Some(inner) => inner.to_vec(),
+        None => vec![arg.clone()],
+    });
+    *args = flat.collect();
 }
 
 /// Merges runs of constants among the arguments of an operator.

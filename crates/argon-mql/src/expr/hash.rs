@@ -64,12 +64,15 @@ fn feed_contents(digest: &mut Md5, value: ValueRef<'_>) {
     }
 }
 
-/// The long that a number hashes as: without its fraction, and within range.
+/// The long that a number hashes as: a double loses its fraction, a decimal is rounded, and both stay within range.
 fn long(number: Number) -> i64 {
     // The first double beyond the longs is the one exception, since mongod casts it.
     const LIMIT: f64 = 9_223_372_036_854_775_808.0;
     match number {
         Number::Double(value) if value == LIMIT => i64::MIN,
+        Number::Decimal(value) => Number::Decimal(value.quantize(0, dec::Rounding::HalfEven))
+            .to_i64()
+            .unwrap_or_else(|| number.to_i64_saturated()),
         number => number.to_i64_saturated(),
     }
 }

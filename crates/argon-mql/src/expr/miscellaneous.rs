@@ -183,8 +183,9 @@ static TO_HASHED_INDEX_KEY: Function = Function {
     name: "$toHashedIndexKey",
     args: Args::Positional(1..=1),
     eval: to_hashed_index_key,
-    fold: Fold::None,
+    fold: Fold::Opaque,
     check: None,
+    check_each_argument: false,
 };
 
 /// The hash that a hashed index stores: the first half of the MD5 of the value's canonical bytes.

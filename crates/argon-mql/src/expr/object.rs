@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::Expr;
 use super::node::{Call, Node, Operator};
-use super::ops::{ARGS_MAX, Fold, Named, Op, required};
+use super::ops::{ARGS_MAX, Named, Op, required};
 use super::parse::Parser;
 use super::scope::{Operand, Scope};
 use crate::value::{Doc, DocBuf, Value, ValueRef};
@@ -15,12 +15,7 @@ use crate::{Error, Result};
 pub(super) const OPS: &[Op] = &[
     Op::function("$arrayToObject", 1..=1, array_to_object),
     Op::parsed("$getField", GetField::parse),
-    Op::folding(
-        "$mergeObjects",
-        0..=ARGS_MAX,
-        merge_objects,
-        Fold::Neighbours,
-    ),
+    Op::function("$mergeObjects", 0..=ARGS_MAX, merge_objects),
     Op::function("$objectToArray", 1..=1, object_to_array),
     Op::parsed("$setField", SetField::parse),
     Op::parsed("$unsetField", SetField::parse_unset),
@@ -173,11 +168,6 @@ fn object_to_array(call: &Call<'_>) -> Result<Value> {
 }
 
 fn merge_objects(call: &Call<'_>) -> Result<Value> {
-    let mut args = Vec::with_capacity(call.len());
-    for index in 0..call.len() {
-        args.push(call.arg(index)?);
-    }
-    let mut fields = Fields::new();
     let check = |value: ValueRef<'_>| -> Result<()> {
         if !value.is_nullish() && value.as_document().is_none() {
             return Err(Error::location(
@@ -190,19 +180,23 @@ fn merge_objects(call: &Call<'_>) -> Result<Value> {
         }
         Ok(())
     };
-    // Like an accumulator, it takes a single array for its values.
-    let single = match &*args {
-        [arg] => arg.as_array(),
-        _ => None,
-    };
-    let values: Vec<ValueRef<'_>> = match single {
-        Some(array) => array.values().collect(),
-        None => args.iter().map(Operand::as_ref).collect(),
-    };
-    for value in values {
-        check(value)?;
-        for element in value.as_document().into_iter().flat_map(Doc::iter) {
-            fields.insert(element.key(), element.value());
+    let mut args = Vec::with_capacity(call.len());
+    for index in 0..call.len() {
+        let arg = call.arg(index)?;
+        // Like an accumulator, it takes a single array for its values.
+        match arg.as_array() {
+            Some(items) if call.len() == 1 => items.values().try_for_each(check)?,
+            _ => check(arg.as_ref())?,
+        }
+        args.push(arg);
+    }
+    let mut fields = Fields::new();
+    for arg in &args {
+        let items = arg.as_array().into_iter().flat_map(Doc::values);
+        for value in items.chain([arg.as_ref()]) {
+            for element in value.as_document().into_iter().flat_map(Doc::iter) {
+                fields.insert(element.key(), element.value());
+            }
         }
     }
     Ok(document_of(&fields))
@@ -296,8 +290,9 @@ impl Operator for GetField {
         visit(&self.input);
     }
 
-    fn each_mut(&mut self, visit: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {
-        visit(&mut self.input)
+    /// Nothing in it is folded.
+    fn each_mut(&mut self, _: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -383,10 +378,8 @@ impl Operator for SetField {
         self.args.iter().for_each(visit);
     }
 
-    fn each_mut(&mut self, visit: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {
-        Arc::get_mut(&mut self.args)
-            .into_iter()
-            .flatten()
-            .try_for_each(visit)
+    /// Nothing in it is folded.
+    fn each_mut(&mut self, _: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {
+        Ok(())
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Function {
     pub(super) fold: Fold,
     /// What mongod checks ahead of the documents where not all arguments are constant.
     pub(super) check: Option<Check>,
+    /// Whether that happens after each argument instead of after all.
+    pub(super) check_each_argument: bool,
 }
 
 /// A check of constant arguments.
@@ -82,7 +84,9 @@ pub(super) const fn optional(name: &'static str) -> Field {
 /// How constant arguments are folded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fold {
-    /// Not even if all are constant: each document evaluates it.
+    /// Not at all, nor what they are made of: each document evaluates everything.
+    Opaque,
+    /// Each by itself, but not the operator even if all are constant.
     Never,
     /// Only if all are constant.
     None,
@@ -115,6 +119,7 @@ impl Op {
             eval,
             fold,
             check: None,
+            check_each_argument: false,
         })
     }
 
@@ -130,6 +135,7 @@ impl Op {
             eval,
             fold: Fold::None,
             check: None,
+            check_each_argument: false,
         })
     }
 
@@ -145,6 +151,7 @@ impl Op {
             eval,
             fold: Fold::None,
             check: None,
+            check_each_argument: false,
         })
     }
 
@@ -159,11 +166,33 @@ impl Op {
         }
     }
 
+    /// The same, after each argument.
+    pub(super) const fn checked_each(self, check: Check) -> Op {
+        match self.checked(check) {
+            Op::Function(function) => Op::Function(Function {
+                check_each_argument: true,
+                ..function
+            }),
+            parsed @ Op::Parsed { .. } => parsed,
+        }
+    }
+
     /// The same operator, never evaluated ahead of the documents.
     pub(super) const fn unfolded(self) -> Op {
         match self {
             Op::Function(function) => Op::Function(Function {
                 fold: Fold::Never,
+                ..function
+            }),
+            parsed @ Op::Parsed { .. } => parsed,
+        }
+    }
+
+    /// The same operator, with arguments that are never folded.
+    pub(super) const fn opaque(self) -> Op {
+        match self {
+            Op::Function(function) => Op::Function(Function {
+                fold: Fold::Opaque,
                 ..function
             }),
             parsed @ Op::Parsed { .. } => parsed,
@@ -182,6 +211,7 @@ impl Op {
             eval,
             fold: Fold::None,
             check: None,
+            check_each_argument: false,
         })
     }
 

@@ -160,14 +160,6 @@ impl Search {
         Ok(Some(Pattern(Arc::new(regex))))
     }
 
-    fn pattern(&self, scope: &Scope<'_>) -> Result<Option<Pattern>> {
-        if let Some(constant) = &self.constant {
-            return Ok(constant.clone());
-        }
-        let (regex, options) = (self.args[1].operand(scope)?, self.args[2].operand(scope)?);
-        self.compile(regex.as_ref(), options.as_ref())
-    }
-
     fn failed(&self, error: &pcre2::Error) -> Error {
         Error::location(
             51156,
@@ -237,6 +229,10 @@ fn append_match(out: &mut DocBuf, places: &CaptureLocations, text: &[u8], before
 impl Operator for Search {
     fn eval<'s>(&'s self, scope: &Scope<'s>) -> Result<Operand<'s>> {
         let input = self.args[0].operand(scope)?;
+        let others = match self.constant {
+            Some(_) => None,
+            None => Some((self.args[1].operand(scope)?, self.args[2].operand(scope)?)),
+        };
         let text = match input.as_ref() {
             ValueRef::String(text) => Some(&**text),
             value if value.is_nullish() => None,
@@ -251,7 +247,11 @@ impl Operator for Search {
                 ));
             }
         };
-        let pattern = self.pattern(scope)?;
+        let pattern = match (&self.constant, &others) {
+            (Some(constant), _) => constant.clone(),
+            (None, Some((regex, options))) => self.compile(regex.as_ref(), options.as_ref())?,
+            (None, None) => None,
+        };
         let (Some(text), Some(Pattern(regex))) = (text, pattern) else {
             return Ok(match self.wanted {
                 Wanted::First => Value::Null,

@@ -15,7 +15,7 @@ pub(super) const OPS: &[Op] = &[
     Op::function("$allElementsTrue", 1..=1, all_elements_true),
     Op::function("$anyElementTrue", 1..=1, any_element_true),
     Op::function("$setDifference", 2..=2, set_difference),
-    Op::at_least_two("$setEquals", 17045, set_equals).checked(check_set_equals),
+    Op::at_least_two("$setEquals", 17045, set_equals).checked_each(check_set_equals),
     Op::folding(
         "$setIntersection",
         0..=ARGS_MAX,
@@ -140,20 +140,16 @@ fn check_set_equals(args: &[Expr]) -> Result<()> {
 fn set_equals(call: &Call<'_>) -> Result<Value> {
     let constant = call.args.iter().all(Expr::is_constant);
     let code = if constant { 5_887_502 } else { 17044 };
-    let mut all = Vec::with_capacity(call.len());
-    for index in 0..call.len() {
+    let first = call.arg(0)?;
+    let first = set_of(set_operand(&first, 0, code)?, call.collation);
+    for index in 1..call.len() {
         let arg = call.arg(index)?;
-        set_operand(&arg, index, code)?;
-        all.push(arg);
+        if set_of(set_operand(&arg, index, code)?, call.collation) != first {
+            // What follows is not even evaluated.
+            return Ok(Value::Bool(false));
+        }
     }
-    let mut sets = all
-        .iter()
-        .filter_map(Operand::as_array)
-        .map(|array| set_of(array, call.collation));
-    let Some(first) = sets.next() else {
-        return Ok(Value::Bool(true));
-    };
-    Ok(Value::Bool(sets.all(|set| set == first)))
+    Ok(Value::Bool(true))
 }
 
 fn set_operand<'v>(arg: &'v Operand<'_>, index: usize, code: i32) -> Result<Doc<'v>> {

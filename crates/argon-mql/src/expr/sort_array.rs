@@ -13,10 +13,10 @@ use crate::value::{Doc, DocBuf, Element, Number, Value, ValueRef, compare_with};
 use crate::{Error, Result};
 
 pub(super) const OPS: &[Op] = &[
-    Op::named("$firstN", N_OF, first_n).unfolded(),
-    Op::named("$lastN", N_OF, last_n).unfolded(),
-    Op::named("$maxN", EXTREME_N_OF, |call| extreme_n(call, true)).unfolded(),
-    Op::named("$minN", EXTREME_N_OF, |call| extreme_n(call, false)).unfolded(),
+    Op::named("$firstN", N_OF, first_n).opaque(),
+    Op::named("$lastN", N_OF, last_n).opaque(),
+    Op::named("$maxN", EXTREME_N_OF, |call| extreme_n(call, true)).opaque(),
+    Op::named("$minN", EXTREME_N_OF, |call| extreme_n(call, false)).opaque(),
     Op::parsed("$sortArray", SortArray::parse),
 ];
 

@@ -348,14 +348,16 @@ fn substr_bytes(call: &Call<'_>) -> Result<Value> {
             )
         })
     };
-    let start = to_long(number(start.as_ref(), 16034, "starting index")?)?;
-    let length = to_long(number(length.as_ref(), 16035, "length")?)?;
+    let start = number(start.as_ref(), 16034, "starting index")?;
+    let length = number(length.as_ref(), 16035, "length")?;
+    let start = to_long(start)?;
     let start = usize::try_from(start).map_err(|_| {
         Error::location(
             50752,
             format!("{NAME}:  starting index must be non-negative (got: {start})"),
         )
     })?;
+    let length = to_long(length)?;
     // A negative length is the rest of the string.
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let end = start.saturating_add(length).min(text.len());

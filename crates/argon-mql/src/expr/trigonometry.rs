@@ -6,7 +6,7 @@ use super::arithmetic::{decimal, number_or_null};
 use super::node::Call;
 use super::ops::Op;
 use super::text::format_number;
-use crate::value::{Decimal, Number, Value, ValueRef};
+use crate::value::{Decimal, Number, Value};
 use crate::{Error, Result};
 
 pub(super) mod precise;
@@ -113,22 +113,25 @@ fn bounded(
 }
 
 fn atan2(call: &Call<'_>) -> Result<Value> {
-    let (y, x) = (call.arg(0)?, call.arg(1)?);
-    let number = |value: ValueRef<'_>, code| match Number::from_value(value) {
-        Some(number) => Ok(Some(number)),
-        None if value.is_nullish() => Ok(None),
-        None => Err(Error::location(
-            code,
-            format!(
-                "$atan2 only supports numeric types, not {}",
-                value.type_name()
-            ),
-        )),
+    let number = |index, code| {
+        let arg = call.arg(index)?;
+        let value = arg.as_ref();
+        match Number::from_value(value) {
+            Some(number) => Ok(Some(number)),
+            None if value.is_nullish() => Ok(None),
+            None => Err(Error::location(
+                code,
+                format!(
+                    "$atan2 only supports numeric types, not {}",
+                    value.type_name()
+                ),
+            )),
+        }
     };
-    let Some(y) = number(y.as_ref(), 51044)? else {
+    let Some(y) = number(0, 51044)? else {
         return Ok(Value::Null);
     };
-    let Some(x) = number(x.as_ref(), 51045)? else {
+    let Some(x) = number(1, 51045)? else {
         return Ok(Value::Null);
     };
     Ok(match (y, x) {

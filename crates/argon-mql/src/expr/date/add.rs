@@ -22,8 +22,17 @@ const ARGS: Named = Named {
 };
 
 fn date_add(call: &Call<'_>, negate: bool) -> Result<Value> {
-    let (start, unit, amount) = (call.arg(0)?, call.arg(1)?, call.arg(2)?);
-    if start.is_nullish() || unit.is_nullish() || amount.is_nullish() {
+    // A null ends it before the next argument is evaluated.
+    let start = call.arg(0)?;
+    if start.is_nullish() {
+        return Ok(Value::Null);
+    }
+    let unit = call.arg(1)?;
+    if unit.is_nullish() {
+        return Ok(Value::Null);
+    }
+    let amount = call.arg(2)?;
+    if amount.is_nullish() {
         return Ok(Value::Null);
     }
     let Some(zone) = zone_arg(call, 3, 40517)? else {
@@ -136,8 +145,10 @@ fn check_amount(unit: Unit, amount: i64) -> Result<()> {
         Unit::Month => YEARS * 12,
         Unit::Week => DAYS / 7,
         Unit::Day => DAYS,
-        // These overflow where they are added.
-        _ => return Ok(()),
+        Unit::Hour => (DAYS + 1) * 24 - 1,
+        Unit::Minute => (DAYS + 1) * 24 * 60 - 1,
+        Unit::Second => (DAYS + 1) * 24 * 60 * 60 - 1,
+        Unit::Millisecond => return Ok(()),
     };
     if amount.unsigned_abs() <= most.unsigned_abs() {
         return Ok(());

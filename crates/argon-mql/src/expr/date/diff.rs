@@ -23,8 +23,17 @@ pub(super) const DATE_DIFF: Op = Op::named(
 );
 
 fn date_diff(call: &Call<'_>) -> Result<Value> {
-    let (start, end, unit) = (call.arg(0)?, call.arg(1)?, call.arg(2)?);
-    if start.is_nullish() || end.is_nullish() || unit.is_nullish() {
+    // A null ends it before the next argument is evaluated.
+    let start = call.arg(0)?;
+    if start.is_nullish() {
+        return Ok(Value::Null);
+    }
+    let end = call.arg(1)?;
+    if end.is_nullish() {
+        return Ok(Value::Null);
+    }
+    let unit = call.arg(2)?;
+    if unit.is_nullish() {
         return Ok(Value::Null);
     }
     let is_week = matches!(unit.as_ref(), ValueRef::String(name) if *name == "week");

@@ -108,6 +108,7 @@ impl DateFromString {
 
     /// The instant; null if an argument is.
     fn value<'s>(&'s self, call: &Call<'s>) -> Result<Operand<'s>> {
+        let text = call.arg(0)?;
         let format = call.arg(1)?;
         let format = match format.as_ref() {
             _ if !call.is_given(1) => Some(None),
@@ -127,7 +128,6 @@ impl DateFromString {
             }
         };
         let zone = super::zone_arg(call, 2, 40517)?;
-        let text = call.arg(0)?;
         let text = match text.as_ref() {
             ValueRef::String(text) => text,
             value if !value.is_nullish() => {

@@ -26,6 +26,7 @@ macro_rules! part {
                 eval: |call| part(call, $part),
                 fold: Fold::None,
                 check: None,
+                check_each_argument: false,
             };
             parse_part(&FUNCTION, operand, parser)
         });
@@ -186,6 +187,7 @@ pub(super) const DATE_FROM_PARTS: Op = Op::parsed("$dateFromParts", |operand, pa
         eval: date_from_parts,
         fold: Fold::None,
         check: None,
+        check_each_argument: false,
     };
     let args = FROM_PARTS.parse(FUNCTION.name, operand, parser)?;
     let given = |index: usize| args.get(index).is_some_and(|arg| !arg.is_absent());
@@ -236,26 +238,32 @@ fn integer(call: &Call<'_>, index: usize, name: &str, default: i64) -> Result<Op
 /// The same within ±2^15.
 fn small(call: &Call<'_>, index: usize, name: &str, default: i64) -> Result<Option<i64>> {
     let value = integer(call, index, name, default)?;
-    match value {
-        Some(value) if i16::try_from(value).is_err() => Err(Error::location(
-            31034,
-            format!(
-                "'{name}' must evaluate to a value in the range [-32768, 32767]; value {value} is not in range"
-            ),
-        )),
-        value => Ok(value),
+    if let Some(value) = value {
+        check_small(value, name)?;
     }
+    Ok(value)
 }
 
-fn year(call: &Call<'_>, index: usize, name: &str, code: i32) -> Result<Option<i64>> {
-    let year = integer(call, index, name, 1970)?;
-    match year {
-        Some(year) if !(1..=9999).contains(&year) => Err(Error::location(
-            code,
-            format!("'{name}' must evaluate to an integer in the range 1 to 9999, found {year}"),
-        )),
-        year => Ok(year),
+fn check_small(value: i64, name: &str) -> Result<()> {
+    if i16::try_from(value).is_ok() {
+        return Ok(());
     }
+    Err(Error::location(
+        31034,
+        format!(
+            "'{name}' must evaluate to a value in the range [-32768, 32767]; value {value} is not in range"
+        ),
+    ))
+}
+
+fn check_year(year: i64, name: &str, code: i32) -> Result<()> {
+    if (1..=9999).contains(&year) {
+        return Ok(());
+    }
+    Err(Error::location(
+        code,
+        format!("'{name}' must evaluate to an integer in the range 1 to 9999, found {year}"),
+    ))
 }
 
 fn date_from_parts(call: &Call<'_>) -> Result<Value> {
@@ -272,26 +280,32 @@ fn date_from_parts(call: &Call<'_>) -> Result<Value> {
         return Ok(Value::Null);
     };
     let days = if call.is_given(0) {
-        let Some(year) = year(call, 0, "year", 40523)? else {
+        let Some(year) = integer(call, 0, "year", 1970)? else {
             return Ok(Value::Null);
         };
-        let Some(month) = small(call, 1, "month", 1)? else {
+        let Some(month) = integer(call, 1, "month", 1)? else {
             return Ok(Value::Null);
         };
-        let Some(day) = small(call, 2, "day", 1)? else {
+        let Some(day) = integer(call, 2, "day", 1)? else {
             return Ok(Value::Null);
         };
+        check_year(year, "year", 40523)?;
+        check_small(month, "month")?;
+        check_small(day, "day")?;
         super::month_start(year * 12 + month - 1) + day - 1
     } else {
-        let Some(year) = year(call, 7, "isoWeekYear", 31095)? else {
+        let Some(year) = integer(call, 7, "isoWeekYear", 1970)? else {
             return Ok(Value::Null);
         };
-        let Some(week) = small(call, 8, "isoWeek", 1)? else {
+        let Some(week) = integer(call, 8, "isoWeek", 1)? else {
             return Ok(Value::Null);
         };
-        let Some(day) = small(call, 9, "isoDayOfWeek", 1)? else {
+        let Some(day) = integer(call, 9, "isoDayOfWeek", 1)? else {
             return Ok(Value::Null);
         };
+        check_year(year, "isoWeekYear", 31095)?;
+        check_small(week, "isoWeek")?;
+        check_small(day, "isoDayOfWeek")?;
         first_monday(year) + (week - 1) * 7 + day - 1
     };
     millis_of(&zone, days, hour * 60 + minute, second, millisecond)

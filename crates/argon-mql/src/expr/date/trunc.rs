@@ -27,8 +27,13 @@ pub(super) const DATE_TRUNC: Op = Op::named(
 const REFERENCE_DAY: i64 = 10_957;
 
 fn date_trunc(call: &Call<'_>) -> Result<Value> {
-    let (date, unit) = (call.arg(0)?, call.arg(1)?);
-    if date.is_nullish() || unit.is_nullish() {
+    // A null ends it before the next argument is evaluated.
+    let date = call.arg(0)?;
+    if date.is_nullish() {
+        return Ok(Value::Null);
+    }
+    let unit = call.arg(1)?;
+    if unit.is_nullish() {
         return Ok(Value::Null);
     }
     let size = call.arg(2)?;
