@@ -62,6 +62,20 @@ pub(crate) trait Column: Send {
     /// What the arguments fail with, and what the accumulator cannot take.
     fn add(&mut self, group: usize, doc: &Bytes, scope: &Scope<'_>) -> Result<usize>;
 
+    /// The top-level field that is its only argument, if that is so: then [`add_value`](Column::add_value) may be called
+    /// instead of [`add`](Column::add), with the field's value.
+    fn field(&self) -> Option<String> {
+        None
+    }
+
+    /// Adds the value of the only argument to `group`, and answers by how many bytes the state grew.
+    ///
+    /// # Errors
+    /// What the accumulator cannot take.
+    fn add_value(&mut self, _group: usize, _value: Operand<'_>) -> Result<usize> {
+        Ok(0)
+    }
+
     /// The result for `group` so far.
     ///
     /// # Errors
@@ -277,6 +291,18 @@ impl<S: State + 'static> Column for UnaryColumn<S> {
         }
     }
 
+    fn field(&self) -> Option<String> {
+        top_level_field(&self.input.expr)
+    }
+
+    #[inline]
+    fn add_value(&mut self, group: usize, value: Operand<'_>) -> Result<usize> {
+        match self.states.get_mut(group) {
+            Some(state) => state.add(value, self.input.collation.as_deref()),
+            None => Ok(0),
+        }
+    }
+
     fn value(&self, group: usize) -> Result<Value> {
         self.states.get(group).map_or(Ok(Value::Null), State::value)
     }
@@ -286,6 +312,12 @@ impl<S: State + 'static> Column for UnaryColumn<S> {
             .get_mut(group)
             .map_or(Ok(Value::Null), State::finish)
     }
+}
+
+/// The name, if `expr` is a top-level field of the document.
+pub(crate) fn top_level_field(expr: &Expr) -> Option<String> {
+    expr.as_field_path()
+        .filter(|path| !path.is_empty() && !path.contains('.'))
 }
 
 fn unary<S: State + Debug + 'static>(

@@ -6,13 +6,13 @@ use bytes::Bytes;
 
 use super::{Context, FieldPath, Source, Stage, StageContext};
 use crate::expr::{Expr, Scope};
-use crate::value::{Doc, DocBuf, ValueRef};
+use crate::value::{Doc, DocBuf, FieldName, Fields, ValueRef};
 use crate::{Error, ParseContext, Result};
 
 /// Fields to compute, as the tree of their dotted paths, in the order in which they were given.
 #[derive(Debug, Default)]
 pub(crate) struct FieldTree {
-    children: Vec<(Bytes, Child)>,
+    children: Vec<(FieldName, Child)>,
 }
 
 #[derive(Debug)]
@@ -116,7 +116,10 @@ impl FieldTree {
         let Some((first, rest)) = path.split_first() else {
             return Ok(());
         };
-        let at = self.children.iter().position(|(name, _)| name == first);
+        let at = self
+            .children
+            .iter()
+            .position(|(name, _)| name.as_bytes() == &first[..]);
         match at.and_then(|at| self.children.get_mut(at)) {
             Some((_, Child::Inside(tree))) if !rest.is_empty() => tree.place(rest, child),
             Some(_) => Err(conflict()),
@@ -128,7 +131,7 @@ impl FieldTree {
                     tree.place(rest, child)?;
                     Child::Inside(tree)
                 };
-                self.children.push((first.clone(), child));
+                self.children.push((FieldName::new(first.clone()), child));
                 Ok(())
             }
         }
@@ -142,23 +145,33 @@ impl FieldTree {
     }
 
     fn write(&self, out: &mut DocBuf, doc: Doc<'_>, scope: &Scope<'_>) -> Result<()> {
+        let has_one =
+            Fields::of(doc).any(|field| self.children.iter().any(|(name, _)| field.is(name)));
+        if !has_one {
+            // Only new fields, which is what most stages add: the rest is copied in one piece.
+            out.append_all(doc);
+            for (name, child) in &self.children {
+                child.put(out, name.as_bytes(), ValueRef::Missing, scope)?;
+            }
+            return Ok(());
+        }
         let mut seen = smallvec::SmallVec::<[bool; 16]>::from_elem(false, self.children.len());
         for element in doc.iter() {
             let at = self
                 .children
                 .iter()
-                .position(|(name, _)| name[..] == *element.key());
+                .position(|(name, _)| name.as_bytes() == &**element.key());
             match at.and_then(|at| Some((seen.get_mut(at)?, self.children.get(at)?))) {
                 Some((seen, (name, child))) if !*seen => {
                     *seen = true;
-                    child.put(out, name, element.value(), scope)?;
+                    child.put(out, name.as_bytes(), element.value(), scope)?;
                 }
                 _ => out.append_element(&element),
             }
         }
         for ((name, child), seen) in self.children.iter().zip(seen) {
             if !seen {
-                child.put(out, name, ValueRef::Missing, scope)?;
+                child.put(out, name.as_bytes(), ValueRef::Missing, scope)?;
             }
         }
         Ok(())

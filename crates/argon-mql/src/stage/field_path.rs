@@ -144,7 +144,7 @@ fn set(out: &mut DocBuf, doc: Doc<'_>, names: &[Bytes], value: ValueRef<'_>) {
     };
     let mut found = false;
     for element in doc.iter() {
-        if found || *element.key() != first[..] {
+        if found || element.key().len() != first.len() || *element.key() != first[..] {
             out.append_element(&element);
             continue;
         }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::budget::Budget;
-use super::group_id::GroupId;
+use super::group_id::{Evaluated, GroupId};
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::accumulator::{Accumulator, Column, Flags};
-use crate::expr::Scope;
-use crate::value::{Doc, DocBuf, Value, ValueRef};
+use crate::expr::{Operand, Scope};
+use crate::value::{Doc, DocBuf, FieldName, Fields, Value, ValueRef};
 use crate::{Error, Result};
 
 /// What a group costs beside its key and states: hash table entry, identity, states.
@@ -168,6 +169,57 @@ struct GroupSource {
     next: usize,
 }
 
+/// The top-level fields that a `$group` reads, found in one pass over each document.
+struct Wanted {
+    names: Vec<FieldName>,
+    /// Which of them is the `_id`.
+    id: Option<usize>,
+    /// Which of them each accumulator takes.
+    columns: Vec<Option<usize>>,
+}
+
+impl Wanted {
+    fn new(stage: &GroupStage, columns: &[Box<dyn Column>]) -> Wanted {
+        let mut names: Vec<FieldName> = Vec::new();
+        let mut slot = |name: Option<String>| {
+            let name = name?;
+            let at = names
+                .iter()
+                .position(|known| known.as_bytes() == name.as_bytes());
+            Some(at.unwrap_or_else(|| {
+                names.push(FieldName::new(name.into()));
+                names.len() - 1
+            }))
+        };
+        let id = slot(stage.id.field());
+        let columns = columns.iter().map(|column| slot(column.field())).collect();
+        Wanted { names, id, columns }
+    }
+
+    /// The values of the fields in `doc`.
+    #[inline]
+    fn read<'d>(&self, doc: Doc<'d>) -> SmallVec<[ValueRef<'d>; 8]> {
+        let mut values = SmallVec::from_elem(ValueRef::Missing, self.names.len());
+        let mut left = self.names.len();
+        if left == 0 {
+            return values;
+        }
+        for field in Fields::of(doc) {
+            for (name, value) in self.names.iter().zip(&mut values) {
+                if field.is(name) && matches!(value, ValueRef::Missing) {
+                    *value = field.value();
+                    left -= 1;
+                    break;
+                }
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        values
+    }
+}
+
 fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Groups> {
     let mut groups = Groups {
         ids: Vec::new(),
@@ -181,23 +233,28 @@ fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Re
     let mut budget = Budget::new("$group");
     let mut turns = Turns::default();
     let mut keys = Vec::new();
+    let wanted = Wanted::new(stage, &groups.columns);
     while let Some(doc) = input.next(cx)? {
         turns.turn(cx)?;
         let scope = Scope::new(&doc, cx.env);
-        let (at, new) = stage.id.with(
-            &scope,
-            stage.flags.last_of_equals,
-            &mut keys,
-            |key, value| {
-                if let Some(at) = by_key.get(key) {
-                    return (*at, 0);
-                }
-                let at = groups.ids.len();
-                by_key.insert(key.into(), at);
-                groups.ids.push(value.to_value());
-                (at, 2 * key.len() + GROUP_BYTES)
-            },
-        )?;
+        let values = wanted.read(Doc::new(&doc));
+        let find = |key: &[u8], value: Evaluated<'_>| {
+            if let Some(at) = by_key.get(key) {
+                return (*at, 0);
+            }
+            let at = groups.ids.len();
+            by_key.insert(key.into(), at);
+            groups.ids.push(value.to_value());
+            (at, 2 * key.len() + GROUP_BYTES)
+        };
+        let (at, new) = match wanted.id.and_then(|slot| values.get(slot)) {
+            Some(value) => stage
+                .id
+                .with_value(Operand::Part(*value, &doc), &mut keys, find),
+            None => stage
+                .id
+                .with(&scope, stage.flags.last_of_equals, &mut keys, find)?,
+        };
         if new > 0 {
             let id = match groups.ids.last() {
                 Some(Value::Document(id)) => id.clone(),
@@ -208,8 +265,11 @@ fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Re
             }
         }
         let mut grown = new;
-        for column in &mut groups.columns {
-            grown += column.add(at, &doc, &scope)?;
+        for (column, slot) in groups.columns.iter_mut().zip(&wanted.columns) {
+            grown += match slot.and_then(|slot| values.get(slot)) {
+                Some(value) => column.add_value(at, Operand::Part(*value, &doc))?,
+                None => column.add(at, &doc, &scope)?,
+            };
         }
         if grown > 0 {
             budget.add(grown, cx)?;

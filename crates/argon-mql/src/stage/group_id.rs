@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::accumulator::top_level_field;
 use crate::collation::Collation;
 use crate::expr::{Expr, Operand, Scope};
 use crate::value::{DocBuf, Value, ValueRef, compare_with, key};
@@ -109,6 +110,32 @@ impl GroupId {
         }
     }
 
+    /// The top-level field that it is, if it is one: then [`with_value`](GroupId::with_value) may be called instead of
+    /// [`with`](GroupId::with), with the field's value.
+    pub(super) fn field(&self) -> Option<String> {
+        match &self.shape {
+            Shape::Expr(expr) => top_level_field(expr),
+            _ => None,
+        }
+    }
+
+    /// As [`with`](GroupId::with), for a value that is known already.
+    #[inline]
+    pub(super) fn with_value<R>(
+        &self,
+        value: Operand<'_>,
+        keys: &mut Vec<u8>,
+        take: impl FnOnce(&[u8], Evaluated<'_>) -> R,
+    ) -> R {
+        let value = match value.as_ref() {
+            ValueRef::Missing => Operand::NULL,
+            _ => value,
+        };
+        keys.clear();
+        key::append_with(keys, value.as_ref(), false, self.collation.as_deref());
+        take(keys, Evaluated::Value(&value))
+    }
+
     /// Whether it builds an array, which mongod 6.0.5 does not push down.
     pub(super) fn has_array(&self) -> bool {
         self.has_array
@@ -127,15 +154,7 @@ impl GroupId {
         keys.clear();
         let collation = self.collation.as_deref();
         match &self.shape {
-            Shape::Expr(expr) => {
-                let value = expr.operand(scope)?;
-                let value = match value.as_ref() {
-                    ValueRef::Missing => Operand::NULL,
-                    _ => value,
-                };
-                key::append_with(keys, value.as_ref(), false, collation);
-                Ok(take(keys, Evaluated::Value(&value)))
-            }
+            Shape::Expr(expr) => Ok(self.with_value(expr.operand(scope)?, keys, take)),
             Shape::Buckets(buckets) => {
                 let value = buckets.by.operand(scope)?;
                 let bucket = buckets.find(value.as_ref(), collation).ok_or_else(|| {
