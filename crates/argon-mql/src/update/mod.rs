@@ -242,6 +242,7 @@ impl Update {
             Kind::Pipeline(pipeline) => {
                 let seed = upsert::seed(filter)?;
                 let new = pipeline.run(&seed, env)?;
+                upsert::check_replacement(Doc::new(&new))?;
                 replace::with_id(Doc::new(&new), Doc::new(&seed).element(b"_id"), None)?
             }
             Kind::Modify(modifiers) => {
