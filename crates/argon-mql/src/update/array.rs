@@ -171,8 +171,15 @@ pub(super) fn pop(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
             )));
         }
         None => {
+            let problem = if number.is_nan() {
+                "Expected an integer, but found NaN in"
+            } else if number.to_f64().fract() == 0.0 || !number.is_finite() {
+                "Cannot represent as a 64-bit integer"
+            } else {
+                "Expected an integer"
+            };
             return Err(Error::failed_to_parse(format!(
-                "Expected an integer: {}",
+                "{problem}: {}",
                 operand.text()
             )));
         }

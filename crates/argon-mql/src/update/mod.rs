@@ -11,6 +11,7 @@
 mod arithmetic;
 mod array;
 mod array_filter;
+mod dollar;
 mod field;
 mod modifier;
 mod path;
@@ -198,6 +199,7 @@ impl Update {
                     id_is_fixed: true,
                     stamps: Cell::new(0),
                     ordered: false,
+                    sets_reference: Cell::new(false),
                 };
                 modifiers.apply(place)?
             }
@@ -257,6 +259,7 @@ impl Update {
                     id_is_fixed: root.element(b"_id").is_some(),
                     stamps: Cell::new(0),
                     ordered: false,
+                    sets_reference: Cell::new(false),
                 };
                 modifiers.apply(place)?.unwrap_or(seed)
             }
@@ -308,7 +311,14 @@ impl Modifiers {
     fn apply(&self, mut place: Place<'_>) -> Result<Option<Bytes>> {
         let mut out = DocBuf::with_capacity(place.root.byte_len() + 64);
         match place.document(&self.fields, place.root, None, &mut out) {
-            Ok(changed) => Ok(changed.then(|| out.finish())),
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                let after = out.finish();
+                if place.sets_reference.get() {
+                    dollar::check_references(Doc::new(&after))?;
+                }
+                Ok(Some(after))
+            }
             Err(error) => {
                 // Of several errors the first in the order of the update counts: only now is that order of interest.
                 place.ordered = true;
@@ -325,25 +335,6 @@ impl Modifiers {
 #[cold]
 fn neither_object_nor_array() -> Error {
     Error::failed_to_parse("Update argument must be either an object or an array")
-}
-
-/// Refuses a top-level field `name` that begins with `$`.
-fn check_top_name(name: &[u8], value: ValueRef<'_>) -> Result<()> {
-    match (name, value) {
-        (b"$ref", ValueRef::String(_)) => Ok(()),
-        (b"$ref", value) => Err(Error::new(
-            ErrorCode::InvalidDBRef,
-            format!(
-                "The DBRef $ref field must be a String, not a {}",
-                value.type_name()
-            ),
-        )),
-        (b"$id", _) => Err(Error::new(
-            ErrorCode::InvalidDBRef,
-            "Found $id field without a $ref before it, which is invalid.",
-        )),
-        _ => Err(replace::dollar_prefixed(name)),
-    }
 }
 
 /// Timestamp number `n` of this command.

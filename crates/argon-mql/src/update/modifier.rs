@@ -114,6 +114,8 @@ pub(super) struct Place<'a> {
     pub(super) stamps: Cell<u32>,
     /// Whether children are visited in the order of the update, not of the document; what is written is of no use then.
     pub(super) ordered: bool,
+    /// Whether a field of a DBRef was set at the top level: what stands before and after it has to be checked.
+    pub(super) sets_reference: Cell<bool>,
 }
 
 impl Place<'_> {

@@ -2,10 +2,9 @@
 //!
 //! Source: MongoDB manual, "Replace a Document".
 
-use bstr::ByteSlice;
 use bytes::Bytes;
 
-use super::show;
+use super::{dollar, show};
 use crate::value::{Doc, DocBuf, Element, ValueRef, equal};
 use crate::{Env, Error, ErrorCode, Result};
 
@@ -15,9 +14,7 @@ pub(super) fn apply(spec: &Bytes, old: Doc<'_>, env: &Env<'_>) -> Result<Option<
         return Ok(None);
     }
     let new = Doc::new(spec);
-    for element in new.iter().filter(|field| field.key().starts_with(b"$")) {
-        super::check_top_name(element.key(), element.value())?;
-    }
+    dollar::check(new)?;
     with_id(new, old.element(b"_id"), Some(env)).map(Some)
 }
 
@@ -94,18 +91,6 @@ pub(super) fn id_altered(id: ValueRef<'_>) -> Error {
         format!(
             "After applying the update, the (immutable) field '_id' was found to have been altered to _id: {}",
             show::value(id)
-        ),
-    )
-}
-
-/// A top-level field that begins with `$`.
-#[cold]
-pub(super) fn dollar_prefixed(name: &[u8]) -> Error {
-    let name = name.as_bstr();
-    Error::new(
-        ErrorCode::DollarPrefixedFieldName,
-        format!(
-            "The dollar ($) prefixed field '{name}' in '{name}' is not allowed in the context of an update's replacement document. Consider using an aggregation pipeline with $replaceWith."
         ),
     )
 }

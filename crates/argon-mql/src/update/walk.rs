@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::modifier::{Blocked, Modifier, Outcome, Place, Step, Trail};
 use super::tree::{Elements, Fields, Node};
-use super::{path, show};
+use super::{dollar, path, show};
 use crate::value::{Doc, DocBuf, Element, ValueRef};
 use crate::{Env, Error, ErrorCode, Result};
 
@@ -281,7 +281,7 @@ impl<'a> Place<'a> {
                     return Err(too_deep());
                 }
                 let open = out.open_document(trail.field());
-                self.check_top_name(trail, ValueRef::Document(Doc::EMPTY))?;
+                self.check_top_name(trail)?;
                 self.document(fields, Doc::EMPTY, Some(trail), out)?;
                 out.close(open);
                 Ok(true)
@@ -355,7 +355,7 @@ impl<'a> Place<'a> {
     }
 
     fn put(&self, value: ValueRef<'_>, trail: &Trail<'_>, out: &mut DocBuf) -> Result<()> {
-        self.check_top_name(trail, value)?;
+        self.check_top_name(trail)?;
         check_depth(trail.depth(), value)?;
         match trail.step {
             Step::Name(name) => out.append(name, value),
@@ -364,15 +364,19 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    /// Top-level fields that an update makes or sets must not begin with `$`; those that a document has from an
-    /// insert may stay.
-    fn check_top_name(&self, trail: &Trail<'_>, value: ValueRef<'_>) -> Result<()> {
+    /// Top-level fields that an update makes or sets must not begin with `$`, but for those of a DBRef; those that a
+    /// document has from an insert may stay.
+    fn check_top_name(&self, trail: &Trail<'_>) -> Result<()> {
         match (trail.above, trail.step) {
             (None, Step::Name(name @ [b'$', ..])) if !self.inserting => {
-                super::check_top_name(name, value)
+                if !dollar::is_of_reference(name) {
+                    return Err(dollar::refused(name));
+                }
+                self.sets_reference.set(true);
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Whether `node` would make a field where there is none, or complain that there is none.
