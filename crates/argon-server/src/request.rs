@@ -8,6 +8,7 @@ use argon_wire::{OpMsg, Sequence};
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
+use crate::session::NOBODY;
 
 /// A command.
 pub(crate) struct Request {
@@ -107,6 +108,7 @@ impl Request {
         };
         let body = request.body.clone();
         let mut database = None;
+        let (mut autocommit, mut start) = (false, false);
         for element in Doc::new(&body).iter() {
             let key: &[u8] = element.key();
             match key {
@@ -141,7 +143,13 @@ impl Request {
                     request.has_api_parameters = true;
                 }
                 b"writeConcern" => check_write_concern(&element)?,
-                b"autocommit" | b"startTransaction" => request.in_transaction = true,
+                b"autocommit" => autocommit = true,
+                b"startTransaction" => start = true,
+                b"$readPreference" => check_read_preference(&element)?,
+                b"readConcern" if element.value().as_document().is_none() => {
+                    let message = "readConcern field should be an object";
+                    return Err(Error::failed_to_parse(message));
+                }
                 b"maxTimeMS" | b"maxTimeMSOpOnly" => {
                     let ms = max_time_ms(&element)?;
                     if ms > 0 {
@@ -160,6 +168,16 @@ impl Request {
                 _ => {}
             }
         }
+        let missing = match (request.txn_number, autocommit, start) {
+            (None, true, _) => Some("'autocommit' field requires a transaction number"),
+            (_, false, true) => Some("'startTransaction' field requires 'autocommit' field"),
+            _ => None,
+        };
+        if let Some(missing) = missing {
+            let message = format!("{missing} to also be specified");
+            return Err(Error::new(ErrorCode::InvalidOptions, message));
+        }
+        request.in_transaction = autocommit;
         if let Some(number) = request.txn_number {
             if request.lsid.is_none() {
                 return Err(Error::new(
@@ -299,10 +317,59 @@ fn session_id(element: &Element<'_>) -> Result<Bytes> {
         }
         None => return Err(missing_field("OperationSessionInfo.lsid.id")),
     }
-    if let Some(ValueRef::Binary { bytes, .. }) = doc.get("uid") {
-        identity.extend_from_slice(bytes.get(..32).unwrap_or(bytes));
+    match doc.get("uid") {
+        None => {}
+        // Said or not, it is the same session.
+        Some(ValueRef::Binary { bytes, .. }) if *bytes == NOBODY => {}
+        Some(ValueRef::Binary { bytes, .. }) if bytes.len() == NOBODY.len() => {
+            identity.extend_from_slice(bytes);
+        }
+        Some(ValueRef::Binary { bytes, .. }) => {
+            let message = format!("Unsupported SHA256Block hash length: {}", bytes.len());
+            return Err(Error::new(ErrorCode::UnsupportedFormat, message));
+        }
+        Some(value) => {
+            return Err(wrong_type(
+                "OperationSessionInfo.lsid.uid",
+                &value,
+                "binData",
+            ));
+        }
+    }
+    if let Some(stranger) = doc
+        .iter()
+        .find(|field| field.key() != "id" && field.key() != "uid")
+    {
+        return Err(unknown_field("OperationSessionInfo.lsid", stranger.key()));
     }
     Ok(Bytes::from(identity))
+}
+
+/// Checks where a read may go. There is one copy of everything, so it goes there whatever is preferred.
+fn check_read_preference(element: &Element<'_>) -> Result<()> {
+    const MODES: &[&str] = &[
+        "primary",
+        "primaryPreferred",
+        "secondary",
+        "secondaryPreferred",
+        "nearest",
+    ];
+    let value = element.value();
+    let Some(preference) = value.as_document() else {
+        let kind = value.type_name();
+        let message = format!("$readPreference has incorrect type: expected object but got {kind}");
+        return Err(Error::new(ErrorCode::TypeMismatch, message));
+    };
+    match preference.get("mode") {
+        Some(ValueRef::String(mode)) if !MODES.iter().any(|known| mode == *known) => {
+            Err(Error::bad_value(format!(
+                "Could not parse $readPreference mode '{mode}'. Only the modes 'primary', 'primaryPreferred', \
+                 'secondary', 'secondaryPreferred', and 'nearest' are supported. :: caused by :: Enumeration value \
+                 '{mode}' for field 'mode' is not a valid value."
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Checks what a write has to wait for. Every write here is durable when it is answered, and there is one copy of it, so
@@ -336,17 +403,12 @@ fn max_time_ms(element: &Element<'_>) -> Result<u64> {
         ValueRef::Int64(number) => number,
         ValueRef::Double(number) => whole(number)
             .ok_or_else(|| Error::bad_value(format!("{name} has non-integral value")))?,
-        ValueRef::Null => 0,
         _ => return Err(Error::bad_value(format!("{name} must be a number"))),
     };
     u64::try_from(number)
         .ok()
         .filter(|ms| *ms <= i32::MAX.unsigned_abs().into())
-        .ok_or_else(|| {
-            Error::bad_value(format!(
-                "{number} value for {name} is out of range [0, 2147483647]"
-            ))
-        })
+        .ok_or_else(|| Error::bad_value(format!("{number} value for {name} is out of range")))
 }
 
 /// A double as an integer, if it is one.

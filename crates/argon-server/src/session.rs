@@ -13,6 +13,12 @@ pub(crate) const TIMEOUT_MINUTES: i32 = 30;
 /// listings: what retries are answered from is in the log. Source: MongoDB's `maxSessions`.
 pub(crate) const SESSIONS_MAX: usize = 1_000_000;
 
+/// The digest by which MongoDB names the user of a session without one: SHA-256 of the empty string.
+pub(crate) const NOBODY: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 /// The sessions that clients use.
 #[derive(Default)]
 pub(crate) struct Sessions {

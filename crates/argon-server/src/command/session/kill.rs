@@ -9,6 +9,7 @@ use crate::command::{Access, Command, Cx};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{missing_field, unknown_field, wrong_type};
+use crate::session::NOBODY;
 
 pub(in crate::command) const KILL_SESSIONS: Command = Command {
     name: "killSessions",
@@ -33,12 +34,6 @@ pub(in crate::command) const KILL_ALL_SESSIONS_BY_PATTERN: Command = Command {
     help: "Ends the commands and closes the cursors of the sessions that match a pattern.",
     run: |cx| Box::pin(std::future::ready(kill_by_pattern(cx))),
 };
-
-/// The digest by which MongoDB names the user of a session without one: SHA-256 of the empty string.
-const NOBODY: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
-    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-];
 
 /// Which sessions to kill.
 enum Pattern {
