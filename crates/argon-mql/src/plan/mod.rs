@@ -202,14 +202,27 @@ pub fn plan(
     match chooser.plan(filter.root()) {
         Some(plan) => Ok(plan),
         // Not every document has a key in it, so it cannot stand for the collection.
-        None if hinted.is_some_and(|at| all[at].spec.kind() == Kind::Wildcard) => Err(Error::new(
-            ErrorCode::NoQueryExecutionPlans,
-            "planner returned error :: caused by :: $hint: refusing to build whole-index solution, because it's a wildcard index",
-        )),
+        None if hinted.is_some_and(|at| all[at].spec.kind() == Kind::Wildcard)
+            && !could_use_wildcard(filter.root()) =>
+        {
+            Err(Error::new(
+                ErrorCode::NoQueryExecutionPlans,
+                "planner returned error :: caused by :: $hint: refusing to build whole-index solution, because it's a wildcard index",
+            ))
+        }
         None => Ok(Plan::CollScan {
             direction: Direction::Forward,
         }),
     }
+}
+
+/// Whether mongod finds a use for a hinted wildcard index where this planner does not, and looks at all documents.
+fn could_use_wildcard(root: &Node) -> bool {
+    conditions::of(&conditions::conjuncts(root))
+        .iter()
+        .any(|condition| {
+            !condition.is_negative() && condition.bounds(true).is_some_and(|bounds| !bounds.missing)
+        })
 }
 
 /// The `_id` that the whole filter asks for, if that is all it does.
