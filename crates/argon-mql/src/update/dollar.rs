@@ -36,7 +36,7 @@ pub(super) fn check_references(doc: Doc<'_>) -> Result<()> {
         match &**field.key() {
             b"$ref" => {
                 check_text(field)?;
-                if !fields.peek().is_some_and(|next| next.key() == "$id") {
+                if fields.peek().is_none_or(|next| next.key() != "$id") {
                     return Err(invalid(
                         "The DBRef $ref field must be followed by a $id field",
                     ));

@@ -28,7 +28,7 @@ use std::cell::Cell;
 use bytes::Bytes;
 
 use crate::value::{Doc, DocBuf, ValueRef};
-use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
+use crate::{Env, Error, Filter, ParseContext, Result};
 pub(crate) use walk::copy_range;
 
 use array_filter::ArrayFilters;
