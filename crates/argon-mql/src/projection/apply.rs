@@ -4,15 +4,13 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::sort_key::sort_key;
-use super::{Child, Meta, Metadata, Node, Projection, Slice};
+use super::tree::{Child, Meta, Node, Slice};
+use super::{Metadata, Projection};
 use crate::expr::Scope;
 use crate::filter::Filter;
 use crate::update::copy_range;
 use crate::value::{Doc, DocBuf, Element, Value, ValueRef};
 use crate::{Env, Error, Result};
-
-/// Children for which a linear search is the fastest.
-const LINEAR_MAX: usize = 8;
 
 /// One document's pass.
 struct Run<'a> {
@@ -65,20 +63,6 @@ pub(super) fn apply(
         run.exclude(root, view, way, &mut out)?;
     }
     Ok(out.finish())
-}
-
-impl Node {
-    /// The child called `name`.
-    #[inline]
-    fn position(&self, name: &[u8]) -> Option<usize> {
-        if self.children.len() <= LINEAR_MAX {
-            return self.children.iter().position(|child| child.0 == name);
-        }
-        self.sorted
-            .binary_search_by(|&at| self.children[at].0[..].cmp(name))
-            .ok()
-            .map(|found| self.sorted[found])
-    }
 }
 
 impl Run<'_> {

@@ -9,14 +9,14 @@
 mod apply;
 mod parse;
 mod sort_key;
+mod tree;
 
 use bytes::Bytes;
 
-use crate::expr::Expr;
-use crate::filter::Filter;
 use crate::sort::Sort;
 use crate::value::Doc;
 use crate::{Env, Error, ErrorCode, ParseContext, Result};
+use tree::Node;
 
 /// Largest document that may come back, in bytes.
 ///
@@ -52,49 +52,6 @@ pub struct Metadata {
     pub matched: Option<usize>,
     /// `{$meta: "recordId"}`.
     pub record_id: Option<i64>,
-}
-
-/// The fields at one level.
-#[derive(Clone, Default, Debug)]
-struct Node {
-    /// In the order of the projection.
-    children: Vec<(Vec<u8>, Child)>,
-    /// Positions in `children`, sorted by name.
-    sorted: Vec<usize>,
-    /// Whether a field at this level or below is computed.
-    computes: bool,
-    /// Whether the path with the positional `$` goes through it.
-    positional: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Child {
-    Include,
-    Exclude,
-    Inside(Node),
-    Computed(Expr),
-    Slice(Slice),
-    /// The first item that the filter's one `$elemMatch` takes; the field's own name is in the filter.
-    ElemMatch(Filter),
-    /// The end of the path with the positional `$`.
-    Positional,
-    Meta(Meta),
-}
-
-/// `$slice` as `find` has it.
-#[derive(Clone, Copy, Debug)]
-struct Slice {
-    /// From the end if negative.
-    skip: i64,
-    limit: usize,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Meta {
-    RecordId,
-    SortKey,
-    /// What no document here ever has.
-    Absent,
 }
 
 impl Projection {

@@ -11,6 +11,7 @@
 mod arithmetic;
 mod array;
 mod array_filter;
+mod blocked;
 mod dollar;
 mod field;
 mod modifier;

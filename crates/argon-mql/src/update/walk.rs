@@ -1,11 +1,11 @@
 //! One walk from old bytes to new bytes: untouched elements are copied as they stand.
 
-use bstr::{BString, ByteSlice};
+use bstr::BString;
 use smallvec::SmallVec;
 
-use super::modifier::{Blocked, Modifier, Outcome, Place, Step, Trail};
+use super::modifier::{Modifier, Outcome, Place, Step, Trail};
 use super::tree::{Elements, Fields, Node};
-use super::{dollar, path, show};
+use super::{blocked, dollar, path, show};
 use crate::value::{Doc, DocBuf, Element, ValueRef};
 use crate::{Env, Error, ErrorCode, Result};
 
@@ -286,7 +286,7 @@ impl<'a> Place<'a> {
                 out.close(open);
                 Ok(true)
             }
-            Node::Elements(_) => Err(must_exist(&trail.text())),
+            Node::Elements(_) => Err(blocked::must_exist(&trail.text())),
         }
     }
 
@@ -395,84 +395,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn resolve(&self, fields: &Fields, above: Option<&Trail<'_>>) -> Result<Fields> {
+    pub(super) fn resolve(&self, fields: &Fields, above: Option<&Trail<'_>>) -> Result<Fields> {
         let matched = self.matched.ok_or_else(|| {
             Error::bad_value(
                 "The positional operator did not find the match needed from the query.",
             )
         })?;
         fields.resolve(matched, || above.map_or_else(BString::default, Trail::text))
-    }
-
-    fn blocked_fields(
-        &self,
-        fields: &Fields,
-        element: &Element<'_>,
-        above: &Trail<'_>,
-    ) -> Result<()> {
-        for (name, node) in &fields.named {
-            self.blocked(node, &name.text, element, above)?;
-        }
-        Ok(())
-    }
-
-    /// The complaint of what stands at `name` and below, where `element` at `above` has no such field nor can get it.
-    fn blocked(
-        &self,
-        node: &Node,
-        name: &[u8],
-        element: &Element<'_>,
-        above: &Trail<'_>,
-    ) -> Result<()> {
-        let mut full = above.text();
-        full.push(b'.');
-        full.extend_from_slice(name);
-        self.blocked_below(node, name, &mut full, element)
-    }
-
-    fn blocked_below(
-        &self,
-        node: &Node,
-        name: &[u8],
-        full: &mut BString,
-        element: &Element<'_>,
-    ) -> Result<()> {
-        match node {
-            Node::Leaf(leaf) => match leaf.blocked(self)? {
-                Blocked::Ignore => Ok(()),
-                Blocked::CannotCreate => Err(Error::new(
-                    ErrorCode::PathNotViable,
-                    format!(
-                        "Cannot create field '{}' in element {{{}}}",
-                        name.as_bstr(),
-                        show::element(element)
-                    ),
-                )),
-                Blocked::CannotTraverse => Err(Error::new(
-                    ErrorCode::PathNotViable,
-                    format!(
-                        "Cannot use the part ({}) of ({full}) to traverse the element ({{{}}})",
-                        name.as_bstr(),
-                        show::element(element)
-                    ),
-                )),
-            },
-            Node::Fields(fields) => {
-                let len = full.len();
-                for (below, node) in &fields.named {
-                    full.push(b'.');
-                    full.extend_from_slice(&below.text);
-                    self.blocked_below(node, name, full, element)?;
-                    full.truncate(len);
-                }
-                match &fields.matched {
-                    Some(_) if self.matched.is_none() => self.resolve(fields, None).map(drop),
-                    Some(node) => self.blocked_below(node, name, full, element),
-                    None => Ok(()),
-                }
-            }
-            Node::Elements(_) => Err(must_exist(full)),
-        }
     }
 }
 
@@ -588,11 +517,4 @@ fn too_deep() -> Error {
         ErrorCode::Overflow,
         format!("Document exceeds maximum nesting depth of {UPDATE_DEPTH_MAX}"),
     )
-}
-
-#[cold]
-fn must_exist(path: &BString) -> Error {
-    Error::bad_value(format!(
-        "The path '{path}' must exist in the document in order to apply array updates."
-    ))
 }
