@@ -1,8 +1,6 @@
 //! Feeds made-up updates and projections with made-up documents: they fail or give well-formed documents, and never
 //! panic.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use argon_mql::projection::Flavor;
 use argon_mql::value::validate;
 use argon_mql::{
