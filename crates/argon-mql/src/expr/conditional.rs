@@ -280,6 +280,15 @@ impl Operator for Switch {
 
     fn each_mut(&mut self, visit: &mut dyn FnMut(&mut Expr) -> Result<()>) -> Result<()> {
         self.default.iter_mut().try_for_each(&mut *visit)?;
+        // What stands behind a case that is written as true is not even looked at.
+        let certain = |(case, _): &(Expr, Expr)| {
+            case.as_constant()
+                .is_some_and(|value| truthy(value.as_ref()))
+        };
+        if let Some(at) = self.branches.iter().position(certain) {
+            self.branches.truncate(at + 1);
+            self.default = None;
+        }
         for (case, then) in &mut self.branches {
             visit(case)?;
             visit(then)?;

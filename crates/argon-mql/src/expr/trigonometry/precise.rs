@@ -1,4 +1,6 @@
-//! Trigonometry of decimals: computed with twice the digits, then rounded to decimal128's 34.
+//! Trigonometry and logarithms of decimals: computed with twice the digits, then rounded to decimal128's 34.
+//!
+//! `docs/adr/2026-11-20-decimal-functions.md` says which digits are mongod's and which are right.
 
 use dec::{Context, Decimal as Wide};
 
