@@ -216,6 +216,13 @@ pub(super) struct AddFields {
 }
 
 impl Stage for AddFields {
+    fn keeps_field(&self, name: &[u8]) -> bool {
+        self.tree
+            .children
+            .iter()
+            .all(|(child, _)| child.as_bytes() != name)
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(AddFieldsSource { stage: self, input })
     }

@@ -66,6 +66,11 @@ impl FieldPath {
         &self.names
     }
 
+    /// Whether `name` is the first component.
+    pub(crate) fn starts_with(&self, name: &[u8]) -> bool {
+        self.names.first().is_some_and(|first| first == name)
+    }
+
     /// Whether one of the two leads to the other or to something inside it.
     pub(crate) fn overlaps(&self, other: &FieldPath) -> bool {
         self.names.iter().zip(&other.names).all(|(a, b)| a == b)

@@ -157,6 +157,10 @@ fn parse_depth(value: ValueRef<'_>) -> Result<u64> {
 }
 
 impl Stage for GraphLookup {
+    fn keeps_field(&self, name: &[u8]) -> bool {
+        !self.output.starts_with(name)
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(GraphSource {
             stage: self,

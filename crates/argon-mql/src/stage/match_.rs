@@ -51,6 +51,11 @@ fn refusal(error: Error, context: &StageContext<'_>) -> Error {
     }
 }
 
+/// The stage for a filter that is parsed already.
+pub(super) fn stage(filter: Arc<Filter>) -> Box<dyn Stage> {
+    Box::new(Match { filter })
+}
+
 impl Stage for Match {
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(MatchSource {

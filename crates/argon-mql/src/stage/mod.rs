@@ -32,6 +32,7 @@ mod options;
 mod pipeline;
 mod project;
 mod redact;
+mod reorder;
 mod replace_root;
 mod sample;
 mod set_window_fields;
@@ -109,6 +110,12 @@ pub(crate) trait Stage: Debug + Send + Sync {
 
     /// Whether mongod can push down the stages after it, if it is pushed down itself.
     fn stays_pushed_down(&self) -> bool {
+        false
+    }
+
+    /// Whether it gives each document on, once or in several copies, with the top-level field `name` as it was: then a
+    /// filter that reads nothing else may go first.
+    fn keeps_field(&self, _name: &[u8]) -> bool {
         false
     }
 

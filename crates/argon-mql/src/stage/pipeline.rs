@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::reorder::move_filters;
 use super::{Context, Position, Sink, Source, Stage, StageContext, SystemSource, find};
 use crate::filter::Filter;
 use crate::sort::Sort;
@@ -96,6 +97,7 @@ impl Pipeline {
             .into_iter()
             .map(|(name, _, stage)| (name, stage))
             .collect();
+        move_filters(&mut parsed);
         optimize(&mut parsed, pushed_down);
         let stages = parsed
             .into_iter()

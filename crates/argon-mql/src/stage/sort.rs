@@ -60,6 +60,10 @@ impl Stage for SortStage {
         Some(&self.sort)
     }
 
+    fn keeps_field(&self, _: &[u8]) -> bool {
+        true
+    }
+
     fn want_at_most(&mut self, count: u64) {
         self.limit = Some(count);
     }

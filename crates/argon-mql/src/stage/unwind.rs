@@ -93,6 +93,14 @@ fn wrong(code: i32, what: &str, value: ValueRef<'_>) -> Error {
 }
 
 impl Stage for Unwind {
+    fn keeps_field(&self, name: &[u8]) -> bool {
+        !self.path.starts_with(name)
+            && self
+                .index
+                .as_ref()
+                .is_none_or(|index| !index.starts_with(name))
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(UnwindSource {
             stage: self,

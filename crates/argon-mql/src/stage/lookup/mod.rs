@@ -61,6 +61,10 @@ struct SubPipeline {
 }
 
 impl Stage for Lookup {
+    fn keeps_field(&self, name: &[u8]) -> bool {
+        !self.output.starts_with(name)
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(LookupSource {
             join: None,

@@ -1,0 +1,101 @@
+//! Moves each `$match` as far to the front as the stages before it allow, where an index can serve it.
+//!
+//! What stands in front of the first `$match` most often is a view, or a `$addFields` that the condition does not look
+//! at. A filter may pass a stage that gives each document on, one for one or in several, with the fields that the filter
+//! reads as they were.
+
+use std::sync::Arc;
+
+use super::{Stage, match_};
+use crate::filter::{Filter, Node};
+
+/// The name of a stage, and the stage.
+pub(super) type Named = (&'static str, Box<dyn Stage>);
+
+/// Moves and joins the filters of `stages`.
+pub(super) fn move_filters(stages: &mut Vec<Named>) {
+    let mut at = 1;
+    while at < stages.len() {
+        let moved = match stages.get(at).and_then(|(_, stage)| stage.as_match()) {
+            Some(filter) => place(stages, at, filter),
+            None => at,
+        };
+        if moved < at {
+            stages[moved..=at].rotate_right(1);
+            if join(stages, moved) {
+                // One stage less: the next one is at the same place now.
+                continue;
+            }
+        }
+        at += 1;
+    }
+}
+
+/// How far to the front the filter at `at` can go.
+fn place(stages: &[Named], at: usize, filter: &Filter) -> usize {
+    let Some(fields) = fields(filter) else {
+        return at;
+    };
+    let keeps_all = |stage: &dyn Stage| fields.iter().all(|field| stage.keeps_field(field));
+    let passed = stages[..at]
+        .iter()
+        .rev()
+        .take_while(|(_, stage)| keeps_all(stage.as_ref()))
+        .count();
+    at - passed
+}
+
+/// Joins the filter at `at` with one right before it; answers whether there was one.
+fn join(stages: &mut Vec<Named>, at: usize) -> bool {
+    let Some(before) = at.checked_sub(1) else {
+        return false;
+    };
+    let filter = |at: usize| stages.get(at).and_then(|(_, stage)| stage.as_match());
+    let (Some(first), Some(second)) = (filter(before), filter(at)) else {
+        return false;
+    };
+    let mut all = Vec::new();
+    for filter in [first, second] {
+        match filter.root() {
+            Node::And(nodes) => all.extend(nodes.iter().cloned()),
+            node => all.push(node.clone()),
+        }
+    }
+    let joined = match_::stage(Arc::new(Filter::new(Node::And(all))));
+    stages[before].1 = joined;
+    stages.remove(at);
+    true
+}
+
+/// The top-level fields that a filter reads; `None` if that cannot be told.
+fn fields(filter: &Filter) -> Option<Vec<Vec<u8>>> {
+    let mut fields = Vec::new();
+    collect(filter.root(), &mut fields).then_some(fields)
+}
+
+fn collect(node: &Node, fields: &mut Vec<Vec<u8>>) -> bool {
+    match node {
+        Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => {
+            nodes.iter().all(|node| collect(node, fields))
+        }
+        Node::Not(node) => collect(node, fields),
+        Node::Leaf(leaf) => match leaf.path.parts().first() {
+            Some(part) if !part.name().is_empty() => {
+                fields.push(part.name().to_vec());
+                true
+            }
+            _ => false,
+        },
+        Node::Expr(node) => {
+            let mut known = true;
+            node.expr.each_field(&mut |path| {
+                let first = path.split('.').next().unwrap_or_default();
+                known &= !first.is_empty();
+                fields.push(first.as_bytes().to_vec());
+            });
+            known
+        }
+        Node::Always(_) => true,
+        Node::Schema(_) | Node::SampleRate(_) => false,
+    }
+}
