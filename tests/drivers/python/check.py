@@ -1,0 +1,42 @@
+"""What the applications say when an answer is right, and how they stop when it is wrong."""
+
+import os
+import sys
+import threading
+
+# The server to test. Without it only the real one is asked.
+ARGON_URI = os.environ.get("ARGON_URI")
+# A real mongod: what is not about branches is asked there too, so that no expectation is a guess.
+COMPARE_URI = os.environ.get("ARGON_COMPARE_URI")
+
+# Each thread counts its own checks.
+_counts = threading.local()
+
+
+def equal(what, got, want):
+    if got != want:
+        sys.exit(f"WRONG {what}\n  got  {got!r}\n  want {want!r}")
+    _counts.checks = getattr(_counts, "checks", 0) + 1
+
+
+def true(what, got):
+    equal(what, bool(got), True)
+
+
+def raises(what, kind, call, code=None, contains=None):
+    """Calls `call`, which must fail with an exception of class `kind`; answers the exception."""
+    try:
+        got = call()
+    except kind as error:
+        if code is not None:
+            equal(f"{what}: code", error.code, code)
+        if contains is not None:
+            true(f"{what}: {contains!r} in {error}", contains in str(error))
+        return error
+    sys.exit(f"WRONG {what}: no {kind.__name__}, but {got!r}")
+
+
+def done(section):
+    """Prints how many checks the section made."""
+    print(f"  {section}: {getattr(_counts, 'checks', 0)} checks")
+    _counts.checks = 0
