@@ -68,9 +68,6 @@ async function bulk(db) {
     error = await fails("unordered", c.bulkWrite(operations, { ordered: false }), 11000);
     equal("unordered goes on", [error.result.insertedCount, error.writeErrors.map((e) => e.index)], [2, [0, 1, 3]]);
     equal("write error", error.writeErrors[1].errmsg, `E11000 duplicate key error collection: ${db.databaseName}.bulk index: _id_ dup key: { _id: 1 }`);
-    const big = Array.from({ length: 110_000 }, (_, i) => ({ _id: `b${i}` }));
-    equal("more than one batch", (await c.insertMany(big, { ordered: false })).insertedCount, 110_000);
-    equal("deleted", (await c.deleteMany({ _id: /^b/ })).deletedCount, 110_000);
 }
 
 async function cursors(db) {
@@ -223,6 +220,14 @@ async function concurrent(db) {
     equal("sum", (await c.findOne({ slot: "sum" })).n, 200);
 }
 
+// More documents than one command may carry: the driver splits them.
+async function splitting(db) {
+    const c = db.collection("splitting");
+    const big = Array.from({ length: 110_000 }, (_, i) => ({ _id: `b${i}` }));
+    equal("more than one batch", (await c.insertMany(big, { ordered: false })).insertedCount, 110_000);
+    equal("deleted", (await c.deleteMany({ _id: /^b/ })).deletedCount, 110_000);
+}
+
 async function errors(db) {
     await fails("unknown command", db.command({ frobnicate: 1 }), 59, "no such command: 'frobnicate'");
     await fails("unknown field", db.command({ count: "tasks", frob: 1 }), 40415);
@@ -324,6 +329,7 @@ async function main() {
         const client = new MongoClient(COMPARE_URI);
         await client.db("nodeapp").dropDatabase();
         await application(client, client.db("nodeapp"));
+        await splitting(client.db("nodeapp"));
         await errors(client.db("nodeapp"));
         await compression(COMPARE_URI, "nodeapp");
         await client.db("nodeapp").dropDatabase();
@@ -337,8 +343,9 @@ async function main() {
     for (const name of ["red", "blue"]) await empty.command({ createBranch: name });
     await Promise.all(["nodeapp", "nodeapp~red", "nodeapp~blue"].map((name) => application(client, client.db(name))));
     await branches(client);
+    await splitting(client.db("nodeapp~blue"));
     await errors(client.db("nodeerrors"));
-    done("errors");
+    done("splitting, errors");
     await compression(ARGON_URI, "nodeapp~red");
     done("compression");
     await client.close();
