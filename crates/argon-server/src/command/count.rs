@@ -19,7 +19,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
-    let (state, collection) = query::open(cx).await?;
+    let (state, collection) = query::open_named(cx).await?;
     let name = cx.request.collection()?;
     let mut filter = Doc::EMPTY;
     let mut find = Find::default();

@@ -29,8 +29,23 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     Ok(Reply::ok())
 }
 
-/// Refuses names that no collection can have.
+/// Refuses names that no new collection can have.
 pub(super) fn check_name(cx: &Cx<'_>, collection: &str) -> Result<()> {
+    check_spelling(cx, collection)?;
+    if collection.starts_with("system.") {
+        return Err(Error::new(
+            ErrorCode::InvalidNamespace,
+            format!(
+                "Invalid system namespace: {}.{collection}",
+                cx.request.database
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses names that no collection has, a system's own included.
+pub(super) fn check_spelling(cx: &Cx<'_>, collection: &str) -> Result<()> {
     /// Source: MongoDB manual, "MongoDB Limits and Thresholds", "Namespace Length".
     const NAMESPACE_BYTES_MAX: usize = 255;
     let namespace = format!("{}.{collection}", cx.request.database);
@@ -42,9 +57,6 @@ pub(super) fn check_name(cx: &Cx<'_>, collection: &str) -> Result<()> {
     }
     if collection.contains('$') {
         return invalid(format!("Invalid collection name: {collection}"));
-    }
-    if collection.starts_with("system.") {
-        return invalid(format!("Invalid system namespace: {namespace}"));
     }
     Ok(())
 }

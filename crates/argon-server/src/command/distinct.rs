@@ -27,7 +27,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
-    let (state, collection) = query::open(cx).await?;
+    let (state, collection) = query::open_named(cx).await?;
     let mut filter = Doc::EMPTY;
     let mut field = None;
     let mut common = Common::default();

@@ -42,7 +42,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .counters
         .queries
         .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let (reading, collection) = query::open(cx).await?;
+    let (reading, collection) = query::open_named(cx).await?;
     let arguments = read(cx.request.doc())?;
     let (variables, parse) = query::variables(cx, &arguments.common, collection.as_ref())?;
     let is_view = collection

@@ -6,7 +6,7 @@ use argon_mql::projection::{Flavor, Projection};
 use argon_mql::{Doc, DocBuf, ValueRef};
 use bytes::Bytes;
 
-use super::insert::check_writable;
+use super::insert::check_target;
 use super::query::{self, Common};
 use super::write::{self, implicit_options, new_id};
 use super::{Access, Command, Cx};
@@ -39,7 +39,7 @@ struct Arguments<'a> {
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    check_writable(collection)?;
+    check_target(cx, collection)?;
     let arguments = read(cx)?;
     check(&arguments)?;
     let (_, target) = query::open(cx).await?;

@@ -21,7 +21,7 @@ pub(super) const COMMAND: Command = Command {
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    check_writable(collection)?;
+    check_target(cx, collection)?;
     let mut ordered = true;
     let mut bypass = false;
     for element in cx.request.arguments().skip(1) {
@@ -69,6 +69,12 @@ fn add(writer: &mut Writer, collection: &str, document: &Bytes) -> Result<Done> 
         n: 1,
         ..Done::default()
     })
+}
+
+/// Refuses to write documents to a collection that cannot be, or is not the client's to write.
+pub(super) fn check_target(cx: &Cx<'_>, collection: &str) -> Result<()> {
+    super::create::check_spelling(cx, collection)?;
+    check_writable(collection)
 }
 
 /// Refuses to write to a collection that is not the client's to write.

@@ -88,6 +88,21 @@ pub(super) async fn open(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Collecti
     Ok((state, collection))
 }
 
+/// As [`open`], for the commands that refuse a name which no collection can have.
+pub(super) async fn open_named(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Collection>>)> {
+    let collection = cx.request.collection()?;
+    if collection.contains('$') {
+        return Err(Error::new(
+            ErrorCode::InvalidNamespace,
+            format!(
+                "Invalid collection name specified '{}.{collection}",
+                cx.request.database
+            ),
+        ));
+    }
+    open(cx).await
+}
+
 /// The state that the command reads; a database that does not exist is empty.
 pub(super) async fn state(cx: &Cx<'_>) -> Result<Arc<State>> {
     let engine = &cx.shared.engine;

@@ -5,7 +5,7 @@ use argon_mql::filter::Filter;
 use argon_mql::update::{Update as Change, UpdateOptions};
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
 
-use super::insert::check_writable;
+use super::insert::check_target;
 use super::query::{self, Common};
 use super::write::{Done, Statements, flag, implicit_options, new_id, statements};
 use super::{Access, Command, Cx, write};
@@ -26,7 +26,7 @@ const UNKNOWN_STAGE: ErrorCode = ErrorCode::location(40324);
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    check_writable(collection)?;
+    check_target(cx, collection)?;
     let mut ordered = true;
     let mut bypass = false;
     let mut common = Common::default();
