@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::engine::Shared;
 use crate::error::{Error, Result};
+use crate::name::Point;
 use crate::state::State;
 use crate::writer::Writer;
 
@@ -150,28 +151,61 @@ impl Branch {
         Ok(state)
     }
 
-    /// The state at `point`, rounded down to the end of a record, so that no reader sees half a command.
-    pub(crate) async fn state_at(&self, shared: &Shared, point: Lsn) -> Result<Arc<State>> {
+    /// The branch in whose log `point` lies, this one or an ancestor, and the end of the last record up to it: rounded
+    /// down, so that no reader sees half a command. Reads the log, not the state.
+    ///
+    /// # Errors
+    /// [`Error::BeyondHead`], [`Error::Storage`].
+    pub(crate) async fn locate(
+        self: &Arc<Branch>,
+        shared: &Shared,
+        point: Option<Point>,
+    ) -> Result<(Arc<Branch>, Lsn)> {
         let head = shared.store.head(self.id()).await?;
-        if point > head {
-            let branch = self.database.to_string();
-            return Err(Error::BeyondHead {
-                branch,
-                point,
-                head,
-            });
+        match point {
+            None => Ok((Arc::clone(self), head)),
+            Some(Point::Lsn(lsn)) if lsn > head => {
+                let branch = self.database.to_string();
+                Err(Error::BeyondHead {
+                    branch,
+                    point: lsn,
+                    head,
+                })
+            }
+            Some(Point::Lsn(lsn)) => {
+                let mut owner = self;
+                while let Some(parent) = owner.parent.as_ref().filter(|_| lsn < owner.meta.base()) {
+                    owner = parent;
+                }
+                if lsn == owner.meta.base() {
+                    return Ok((Arc::clone(owner), lsn));
+                }
+                let records = shared
+                    .store
+                    .read(owner.id(), lsn.previous(), lsn, 1)
+                    .await?;
+                let end = records.first().map_or(lsn, |record| {
+                    if record.last() <= lsn {
+                        record.last()
+                    } else {
+                        record.first.previous()
+                    }
+                });
+                Ok((Arc::clone(owner), end))
+            }
+            Some(Point::Instant(instant_ms)) => self.locate_instant(shared, head, instant_ms).await,
         }
-        Box::pin(self.materialize(shared, point)).await
     }
 
-    /// The state at `instant` (milliseconds since the epoch): after the last record that was not later.
-    pub(crate) async fn state_at_instant(
-        &self,
+    /// The place of `instant_ms` (milliseconds since the epoch): after the last record that was not later.
+    async fn locate_instant(
+        self: &Arc<Branch>,
         shared: &Shared,
+        head: Lsn,
         instant_ms: i64,
-    ) -> Result<Arc<State>> {
+    ) -> Result<(Arc<Branch>, Lsn)> {
         let mut owner = self;
-        let mut up_to = shared.store.head(self.id()).await?;
+        let mut up_to = head;
         // The ancestor in whose log the instant lies: the newest whose first record is not later.
         while let Some(parent) = &owner.parent {
             let first = shared
@@ -187,30 +221,51 @@ impl Branch {
             up_to = owner.meta.base();
             owner = parent;
         }
-        let mut lsn = owner.meta.base();
+        let mut found = owner.meta.base();
         // Times grow along a log, so the last record not later is found by halving.
         let (mut low, mut high) = (owner.meta.base(), up_to);
         while low < high {
             let middle = Lsn(low.0 + (high.0 - low.0) / 2);
-            let found = shared.store.read(owner.id(), middle, high, 1).await?;
-            match found.first() {
+            let records = shared.store.read(owner.id(), middle, high, 1).await?;
+            match records.first() {
                 Some(record) if record.timestamp_ms <= instant_ms => {
-                    lsn = record.last();
+                    found = record.last();
                     low = record.last();
                 }
                 Some(_) | None => high = middle,
             }
         }
-        Box::pin(owner.materialize(shared, lsn)).await
+        Ok((Arc::clone(owner), found))
+    }
+
+    /// The published state, if it is in memory.
+    pub(crate) fn published(&self) -> Option<Arc<State>> {
+        self.published.load_full()
+    }
+
+    /// The state at `lsn`, the end of a record of this branch, built if it is not remembered.
+    pub(crate) async fn state_at(&self, shared: &Shared, lsn: Lsn) -> Result<Arc<State>> {
+        if let Some(state) = shared
+            .past
+            .find(self.id(), lsn)
+            .filter(|state| state.lsn == lsn)
+        {
+            return Ok(state);
+        }
+        let state = Box::pin(self.materialize(shared, lsn)).await?;
+        shared.past.remember(self.id(), &state);
+        Ok(state)
     }
 
     /// Builds the state at `up_to` from the nearest state in memory and the log above it.
     async fn materialize(&self, shared: &Shared, up_to: Lsn) -> Result<Arc<State>> {
-        let cached = self
-            .published
-            .load_full()
-            .filter(|state| state.lsn <= up_to);
-        let mut state = match cached {
+        let published = self.published().filter(|state| state.lsn <= up_to);
+        let past = shared.past.find(self.id(), up_to);
+        let mut state = match [published, past]
+            .into_iter()
+            .flatten()
+            .max_by_key(|state| state.lsn)
+        {
             Some(state) => state,
             None => match &self.parent {
                 Some(parent) => {

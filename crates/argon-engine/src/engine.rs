@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::name::{DatabaseName, MAIN, Point, RESERVED, wire_name};
+use crate::past::Past;
 use crate::state::{Meter, State};
 use crate::writer::Writer;
 
@@ -33,6 +34,7 @@ pub struct Config {
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn LogStore>,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) past: Past,
     pub(crate) clock: Clock,
     pub(crate) writer: WriterId,
     uses: AtomicU64,
@@ -92,6 +94,7 @@ impl Engine {
         let shared = Shared {
             store,
             meter: Arc::new(Meter::default()),
+            past: Past::default(),
             clock: Clock::default(),
             writer: WriterId::random(),
             uses: AtomicU64::new(1),
@@ -195,15 +198,17 @@ impl Engine {
     /// [`Error::Storage`], [`Error::Replay`], [`Error::BeyondHead`].
     pub async fn read(&self, database: &Database) -> Result<Arc<State>> {
         let branch = &database.branch;
-        let loaded = branch.is_loaded();
-        let state = match database.point {
-            None => branch.state(&self.shared).await?,
-            Some(Point::Lsn(lsn)) => branch.state_at(&self.shared, lsn).await?,
-            Some(Point::Instant(ms)) => branch.state_at_instant(&self.shared, ms).await?,
-        };
-        if !loaded {
-            self.shrink(branch.id());
+        if database.point.is_none() {
+            let loaded = branch.is_loaded();
+            let state = branch.state(&self.shared).await?;
+            if !loaded {
+                self.shrink(branch.id());
+            }
+            return Ok(state);
         }
+        let (owner, lsn) = branch.locate(&self.shared, database.point).await?;
+        let state = owner.state_at(&self.shared, lsn).await?;
+        self.shrink(branch.id());
         Ok(state)
     }
 
@@ -334,16 +339,10 @@ impl Engine {
                 )));
             }
         }
-        let database = Database {
-            branch: Arc::clone(&parent),
-            point,
-        };
-        let state = self.read(&database).await?;
-        // A point before the parent's own fork belongs to the ancestor in whose log it lies.
-        let mut owner = &parent;
-        while let Some(ancestor) = owner.parent().filter(|_| state.lsn < owner.meta.base()) {
-            owner = ancestor;
-        }
+        let (owner, base) = parent.locate(&self.shared, point).await?;
+        // Forking never waits for data: the branch starts with the parent's state if that is at hand, and is built when it
+        // is first used otherwise.
+        let state = owner.published().filter(|state| state.lsn == base);
         let meta = BranchMeta {
             id: BranchId::random(),
             project: parent.meta.project,
@@ -351,20 +350,15 @@ impl Engine {
             wire_name,
             parent: Some(Parent {
                 branch: owner.id(),
-                base: state.lsn,
+                base,
             }),
             created_at_ms: self.shared.wall_ms(),
             engine: BranchEngine::Wal,
             extra: NO_EXTRA,
         };
         self.shared.store.create_branch(&meta).await?;
-        let owner = Some(Arc::clone(owner));
-        let branch = Arc::new(Branch::new(
-            meta,
-            Arc::clone(&parent.project),
-            owner,
-            Some(state),
-        ));
+        let owner = Some(owner);
+        let branch = Arc::new(Branch::new(meta, Arc::clone(&parent.project), owner, state));
         self.catalog.write().add_branch(Arc::clone(&branch));
         Ok(branch)
     }
@@ -443,6 +437,7 @@ impl Engine {
 
     /// Drops every state that is in memory and not being written; for tests and for measuring a cold start.
     pub fn evict_all(&self) {
+        self.shared.past.clear();
         for branch in self.loaded() {
             branch.evict();
         }
@@ -470,6 +465,9 @@ impl Engine {
     fn shrink(&self, keep: BranchId) {
         let over = || self.shared.meter.held() > self.shared.config.cache_bytes;
         if !over() {
+            return;
+        }
+        if self.shared.past.clear() && !over() {
             return;
         }
         let mut loaded = self.loaded();

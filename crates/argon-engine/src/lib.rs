@@ -5,6 +5,7 @@
 //! branch     one branch: decide, append, publish; materialise
 //! writer     one command's decisions: changes to a private state, and the entries that stand for them
 //! state      immutable contents at one LSN, and the fold that makes them from records
+//! past       states of points in history that were read lately
 //! exec       MongoDB's reads and writes over a state or a writer
 //! ```
 //!
@@ -17,6 +18,7 @@ mod engine;
 mod error;
 pub mod exec;
 pub mod name;
+mod past;
 pub mod state;
 mod writer;
 
