@@ -154,7 +154,7 @@ pub(crate) fn listing(
     documents: Vec<Bytes>,
     batch_size: Option<u64>,
 ) -> Result<Reply> {
-    first(
+    let mut reply = first(
         cx,
         Opened {
             namespace,
@@ -167,7 +167,20 @@ pub(crate) fn listing(
             variables: Vec::new(),
             heavy: false,
         },
-    )
+    )?;
+    // Listings name the cursor before its documents, queries after them.
+    let queried = std::mem::replace(reply.doc(), DocBuf::new()).finish();
+    let doc = reply.doc();
+    if let Some(ValueRef::Document(cursor)) = argon_mql::Doc::new(&queried).get("cursor") {
+        let body = doc.open_document("cursor");
+        for field in ["id", "ns", "firstBatch"] {
+            if let Some(value) = cursor.get(field) {
+                doc.append(field, value);
+            }
+        }
+        doc.close(body);
+    }
+    Ok(reply)
 }
 
 /// The batch size in a command's `cursor` document.

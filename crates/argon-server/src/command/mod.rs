@@ -123,6 +123,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     refused::CREATE_ROLE,
     refused::CREATE_USER,
     diagnostic::CURRENT_OP,
+    diagnostic::DATA_SIZE,
     refused::DB_HASH,
     db_stats::COMMAND,
     delete::COMMAND,

@@ -94,7 +94,13 @@ fn stats(
     doc.append("ns", text(namespace));
     doc.append("host", text(&host(cx)));
     doc.append("localTime", ValueRef::DateTime(now_ms()));
-    for element in source.arguments().iter() {
+    // In MongoDB's order, however they are asked for.
+    let asked = source.arguments();
+    let parts = ["latencyStats", "storageStats", "count", "queryExecStats"];
+    for element in parts
+        .iter()
+        .filter_map(|part| asked.element(part.as_bytes()))
+    {
         let what = element.key();
         let collection = collection.ok_or_else(|| {
             Error::new(

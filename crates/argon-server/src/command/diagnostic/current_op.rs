@@ -162,7 +162,13 @@ fn describe(operation: &Operation, doc: &mut DocBuf) {
             .and_then(|name| name.as_str())
             .map(str::to_owned),
     });
-    let collection = collection.as_deref().unwrap_or("$cmd");
+    // To MongoDB currentOp is a pipeline without a collection.
+    let none = if matches!(name.as_str(), "aggregate" | "currentOp") {
+        "$cmd.aggregate"
+    } else {
+        "$cmd"
+    };
+    let collection = collection.as_deref().unwrap_or(none);
     doc.append("ns", text(&format!("{}.{collection}", operation.database)));
     doc.append("command", ValueRef::Document(command));
     doc.append("numYields", ValueRef::Int32(0));

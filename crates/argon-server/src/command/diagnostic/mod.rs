@@ -5,6 +5,7 @@
 mod build_info;
 mod connection_status;
 mod current_op;
+mod data_size;
 mod get_log;
 mod host_info;
 mod list_commands;
@@ -17,6 +18,7 @@ mod validate;
 pub(super) use build_info::COMMAND as BUILD_INFO;
 pub(super) use connection_status::COMMAND as CONNECTION_STATUS;
 pub(super) use current_op::{COMMAND as CURRENT_OP, documents as running_operations};
+pub(super) use data_size::COMMAND as DATA_SIZE;
 pub(super) use get_log::COMMAND as GET_LOG;
 pub(super) use host_info::{COMMAND as HOST_INFO, host};
 pub(super) use list_commands::COMMAND as LIST_COMMANDS;
