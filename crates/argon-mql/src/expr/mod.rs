@@ -10,7 +10,7 @@
 //!
 //! An operator is a function and a row in the sorted `OPS` table of its category (a file, named as in the manual).
 //! Operators that choose what to evaluate, or that take named arguments, register a parse function instead and
-//! implement [`Operator`].
+//! implement `Operator`.
 
 mod accumulator;
 mod arithmetic;

@@ -6,7 +6,7 @@
 //!
 //! A pipeline is compiled once and shared; opening it on a source of documents gives another source, which owns all it
 //! needs and so can wait in a cursor between batches. What an evaluation needs from outside comes in the [`Context`]
-//! with each call: time, variables and interruption in its [`Env`], other collections through its [`Reader`]. What a
+//! with each call: time, variables and interruption in its [`Env`](crate::Env), other collections through its [`Reader`]. What a
 //! pipeline wants done comes out as a value: [`Pipeline::sink`] (`$out`, `$merge`), and [`Pipeline::leading`], the part
 //! at its front that an index can serve.
 //!

@@ -1,6 +1,6 @@
 //! `arrayFilters`: which elements `$[identifier]` means.
 //!
-//! Source: MongoDB manual, "$[<identifier>]".
+//! Source: MongoDB manual, `$[<identifier>]`.
 
 use bstr::ByteSlice;
 

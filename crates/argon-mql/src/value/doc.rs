@@ -6,7 +6,7 @@ use super::reference::ValueRef;
 
 /// A borrowed BSON document or array: the bytes from its length prefix to its closing zero.
 ///
-/// The bytes are expected to have passed [`validate`](super::validate); on bytes that have not, iteration ends early,
+/// The bytes are expected to have passed [`validate`](super::validate()); on bytes that have not, iteration ends early,
 /// it never panics.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Doc<'a>(&'a [u8]);
