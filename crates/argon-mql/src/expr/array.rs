@@ -1,9 +1,10 @@
 //! Array operators that evaluate all their arguments; [`iterate`](super::iterate) has those that evaluate per item.
 
+use super::limit::check_bytes;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Op};
-use super::string::{check_length, index_range, int, wrong_type};
-use super::{Expr, Operand, VALUE_BYTES_MAX};
+use super::string::{index_range, int, wrong_type};
+use super::{Expr, Operand};
 use crate::value::{Doc, DocBuf, Number, Value, ValueRef, equal_with};
 use crate::{Error, ErrorCode, Result};
 
@@ -116,7 +117,7 @@ fn concat_arrays(call: &Call<'_>) -> Result<Value> {
             value if value.is_nullish() => return Ok(Value::Null),
             other => return Err(wrong_type(call, 28664, "only supports arrays", other)),
         }
-        check_length(out.byte_len())?;
+        check_bytes(out.byte_len())?;
     }
     Ok(Value::Array(out.finish()))
 }
@@ -213,6 +214,8 @@ fn range(call: &Call<'_>) -> Result<Value> {
             "$range requires a non-zero step value",
         ));
     }
+    /// mongod 6.0.5, parameter `internalQueryMaxRangeBytes`.
+    const RANGE_BYTES_MAX: usize = 100 * 1024 * 1024;
     /// What mongod counts for an item, and for the array itself.
     const ITEM_BYTES: usize = 16;
     const ARRAY_BYTES: usize = 40;
@@ -222,11 +225,11 @@ fn range(call: &Call<'_>) -> Result<Value> {
         .unwrap_or(usize::MAX)
         .saturating_mul(ITEM_BYTES)
         .saturating_add(ARRAY_BYTES);
-    if bytes > VALUE_BYTES_MAX {
+    if bytes > RANGE_BYTES_MAX {
         return Err(Error::new(
             ErrorCode::ExceededMemoryLimit,
             format!(
-                "$range would use too much memory ({bytes} bytes) and cannot spill to disk. Memory limit: {VALUE_BYTES_MAX} bytes"
+                "$range would use too much memory ({bytes} bytes) and cannot spill to disk. Memory limit: {RANGE_BYTES_MAX} bytes"
             ),
         ));
     }

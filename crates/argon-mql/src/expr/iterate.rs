@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Expr;
+use super::limit::{check_bytes, check_depth};
 use super::node::Operator;
 use super::ops::Op;
 use super::parse::Parser;
 use super::scope::{Operand, Scope};
-use super::string::check_length;
 use crate::value::{Doc, DocBuf, Number, Value, ValueRef};
 use crate::{Error, Result};
 
@@ -122,7 +122,7 @@ impl Operator for Map {
             let value = [array.part(item)];
             let frame = scope.frame(&value);
             out.push(index, self.body.operand(&scope.inside(&frame))?.as_ref());
-            check_length(out.byte_len())?;
+            check_bytes(out.byte_len())?;
         }
         Ok(Value::Array(out.finish()).into())
     }
@@ -267,6 +267,7 @@ impl Operator for Reduce {
             let values = [array.part(item), value];
             let frame = scope.frame(&values);
             value = self.body.eval(&scope.inside(&frame))?;
+            check_depth(&value)?;
         }
         Ok(value.into())
     }
@@ -396,7 +397,7 @@ impl Operator for Zip {
                 }
             }
             out.close(open);
-            check_length(out.byte_len())?;
+            check_bytes(out.byte_len())?;
         }
         Ok(Value::Array(out.finish()).into())
     }

@@ -23,6 +23,7 @@ mod date;
 mod fold;
 mod hash;
 mod iterate;
+mod limit;
 mod literal;
 mod miscellaneous;
 mod node;
@@ -35,6 +36,8 @@ mod scope;
 mod set;
 mod sort_array;
 mod string;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trigonometry;
 mod variable;
@@ -48,12 +51,6 @@ use node::{Call, Node};
 pub use ops::names;
 pub use path::check_variable_name;
 pub use scope::{Operand, Scope, truthy};
-
-/// Largest value that an expression may build on the way to its result, in bytes.
-///
-/// A result that is stored or returned is a document and so has at most 16 MiB, but mongod lets intermediate values
-/// be larger; it stops its own growing operators ($range, for one) at 100 MiB.
-pub(crate) const VALUE_BYTES_MAX: usize = 100 * 1024 * 1024;
 
 /// A compiled expression. Immutable, cheap to clone, and shared freely between threads.
 #[derive(Clone, Debug)]
@@ -113,6 +110,7 @@ impl Expr {
                 let mut out = DocBuf::new();
                 for (name, field) in fields.iter() {
                     field.append_to(name, &mut out, scope)?;
+                    limit::check_bytes(out.byte_len())?;
                 }
                 Ok(Operand::Owned(Value::Document(out.finish())))
             }
@@ -120,6 +118,7 @@ impl Expr {
                 let mut out = DocBuf::new();
                 for (index, item) in items.iter().enumerate() {
                     out.push(index, item.operand(scope)?.as_ref());
+                    limit::check_bytes(out.byte_len())?;
                 }
                 Ok(Operand::Owned(Value::Array(out.finish())))
             }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use super::Expr;
+use super::limit::check_bytes;
 use super::node::Operator;
 use super::ops::{Named, Op, optional, required};
 use super::parse::Parser;
 use super::scope::{Operand, Scope};
-use super::string::{check_length, count_code_points};
+use super::string::count_code_points;
 use crate::value::{DocBuf, Value, ValueRef};
 use crate::{Error, Result};
 
@@ -284,7 +285,7 @@ impl Operator for Search {
             let open = out.push_document(index);
             append_match(&mut out, &places, text, before);
             out.close(open);
-            check_length(out.byte_len())?;
+            check_bytes(out.byte_len())?;
             index += 1;
             from = if end > start {
                 end

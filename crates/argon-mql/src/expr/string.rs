@@ -5,13 +5,14 @@ use std::cmp::Ordering;
 
 use bytes::Bytes;
 
+use super::Operand;
 use super::arithmetic::to_long;
+use super::limit::check_string;
 use super::node::Call;
 use super::ops::{ARGS_MAX, Fold, Named, Op, optional, required};
 use super::text::coerce_to_string;
-use super::{Operand, VALUE_BYTES_MAX};
 use crate::value::{DocBuf, Number, Value, ValueRef};
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, Result};
 
 pub(super) const OPS: &[Op] = &[
     Op::folding("$concat", 0..=ARGS_MAX, concat, Fold::Neighbours),
@@ -62,7 +63,7 @@ fn concat(call: &Call<'_>) -> Result<Value> {
             value if value.is_nullish() => return Ok(Value::Null),
             other => return Err(wrong_type(call, 16702, "only supports strings", other)),
         }
-        check_length(out.len())?;
+        check_string(out.len())?;
     }
     Ok(Value::String(out.into()))
 }
@@ -74,17 +75,6 @@ pub(super) fn wrong_type(call: &Call<'_>, code: i32, what: &str, found: ValueRef
         code,
         format!("{} {what}, not {}", call.name, found.type_name()),
     )
-}
-
-/// Refuses to build a value beyond [`VALUE_BYTES_MAX`].
-pub(super) fn check_length(bytes: usize) -> Result<()> {
-    if bytes <= VALUE_BYTES_MAX {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorCode::ExceededMemoryLimit,
-        format!("an expression would build a value of more than {VALUE_BYTES_MAX} bytes"),
-    ))
 }
 
 /// Number of code points: bytes that are no UTF-8 continuation.
@@ -238,7 +228,7 @@ fn replace(call: &Call<'_>, times: usize) -> Result<Value> {
                 out.extend_from_slice(replacement);
             }
             out.push(byte);
-            check_length(out.len())?;
+            check_string(out.len())?;
         }
         if text.len() < times {
             out.extend_from_slice(replacement);
@@ -253,7 +243,7 @@ fn replace(call: &Call<'_>, times: usize) -> Result<Value> {
         };
         out.extend_from_slice(&rest[..at]);
         out.extend_from_slice(replacement);
-        check_length(out.len())?;
+        check_string(out.len())?;
         rest = &rest[at + find.len()..];
     }
     if out.is_empty() && rest.len() == text.len() {
