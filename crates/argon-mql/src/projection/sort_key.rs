@@ -36,3 +36,53 @@ pub(super) fn sort_key(sort: &Sort, doc: Doc<'_>) -> Result<Value> {
     let values = first.unwrap_or_default();
     Ok(Value::Array(DocBuf::array(values)))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::projection::{Flavor, Projection};
+    use crate::{Env, ParseContext};
+
+    /// What mongod 6.0.5 answered for `{_id: 7, a: [3, 1], b: 2}`.
+    #[test]
+    fn the_item_that_decides_is_the_key() {
+        let mut doc = DocBuf::new();
+        doc.append("_id", ValueRef::Int32(7));
+        let array = doc.open_array("a");
+        doc.push(0, ValueRef::Int32(3));
+        doc.push(1, ValueRef::Int32(1));
+        doc.close(array);
+        doc.append("b", ValueRef::Int32(2));
+        let doc = doc.finish();
+        for (sort, key) in [
+            (&[("a", 1)][..], "[Int32(1)]"),
+            (&[("a", -1)], "[Int32(3)]"),
+            (&[("a.x", 1), ("b", -1)], "[Null, Int32(2)]"),
+            (&[("b", -1), ("_id", 1)], "[Int32(2), Int32(7)]"),
+        ] {
+            let found = project(&doc, sort);
+            let found = Doc::new(&found).get("k").unwrap().as_array().unwrap();
+            let found: Vec<_> = found.values().collect();
+            assert_eq!(format!("{found:?}"), key);
+        }
+    }
+
+    fn project(doc: &Bytes, fields: &[(&str, i32)]) -> Bytes {
+        let mut sort = DocBuf::new();
+        for (name, direction) in fields {
+            sort.append(name, ValueRef::Int32(*direction));
+        }
+        let sort = Sort::parse(Doc::new(&sort.finish())).unwrap();
+        let mut spec = DocBuf::new();
+        let field = spec.open_document("k");
+        spec.append("$meta", ValueRef::String("sortKey".into()));
+        spec.close(field);
+        let spec = spec.finish();
+        let cx = ParseContext::new();
+        let projection =
+            Projection::parse_sorted(Doc::new(&spec), Flavor::Find, Some(&sort), &cx).unwrap();
+        projection.apply(doc, &Env::fixed(), None).unwrap()
+    }
+}
