@@ -436,3 +436,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_id_is_looked_up_only_as_its_index_compares() {
+    let bytes_of = |strength: i32| bytes(&doc! {"locale": "en", "strength": strength});
+    let collation = |strength| {
+        Collation::parse(Doc::new(&bytes_of(strength)))
+            .expect("a collation")
+            .expect("not simple")
+    };
+    let multikey = Multikey::default();
+    let plain = IndexSpec::id();
+    let collated = IndexSpec::id_collated(&collation(2));
+    for (filter_collation, spec, operand, looked_up) in [
+        (None, &plain, Bson::from("a"), true),
+        (Some(2), &plain, Bson::from("a"), false),
+        (Some(2), &plain, Bson::from(1), true),
+        (None, &collated, Bson::from("a"), false),
+        (None, &collated, Bson::from(1), true),
+        (Some(2), &collated, Bson::from("a"), true),
+        (Some(1), &collated, Bson::from("a"), false),
+    ] {
+        let mut cx = ParseContext::new();
+        cx.collation = filter_collation.map(|strength| Arc::new(collation(strength)));
+        let source = bytes(&doc! {"_id": operand.clone()});
+        let filter = Filter::parse(Doc::new(&source), &cx).expect("a filter");
+        let indexes = [PlanIndex {
+            spec,
+            multikey: &multikey,
+        }];
+        let plan = plan(&filter, &Order::Any, None, &indexes).expect("a plan");
+        let found = matches!(plan, Plan::IdLookup { .. });
+        assert_eq!(found, looked_up, "{filter_collation:?} {operand} {plan:?}");
+    }
+}

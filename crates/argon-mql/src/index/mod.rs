@@ -102,6 +102,18 @@ impl IndexSpec {
         }
     }
 
+    /// The `_id` index of a collection with a collation.
+    pub fn id_collated(collation: &Collation) -> IndexSpec {
+        let mut spec = IndexSpec::id();
+        let mut document = DocBuf::new();
+        document.append_all(Doc::new(&spec.document));
+        let collation_document = ValueRef::Document(Doc::new(collation.document()));
+        document.append("collation", collation_document);
+        spec.document = document.finish();
+        spec.collation = Some(collation.clone());
+        spec
+    }
+
     /// The index's name.
     pub fn name(&self) -> &str {
         &self.name

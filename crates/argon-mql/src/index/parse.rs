@@ -292,17 +292,10 @@ fn parse_id(options: &Options<'_>, pattern: Doc<'_>, name: String) -> Result<Ind
         ));
     }
     debug_assert!(is_id_pattern(pattern));
-    let mut spec = IndexSpec::id();
-    spec.collation = parse_collation(options)?;
-    if let Some(collation) = &spec.collation {
-        let mut document = DocBuf::new();
-        document.append_all(Doc::new(&spec.document));
-        document.append(
-            "collation",
-            ValueRef::Document(Doc::new(collation.document())),
-        );
-        spec.document = document.finish();
-    }
+    let spec = match parse_collation(options)? {
+        None => IndexSpec::id(),
+        Some(collation) => IndexSpec::id_collated(&collation),
+    };
     // Whatever name was given, mongod takes `{_id: 1}` for the index that is there.
     drop(name);
     Ok(spec)

@@ -129,7 +129,8 @@ impl Plan {
     }
 }
 
-/// Plans `filter` and `order` over `indexes`. The `_id` index need not be among them.
+/// Plans `filter` and `order` over `indexes`. The `_id` index need not be among them, unless the collection has a
+/// collation: then it must, as [`IndexSpec::id_collated`], since its keys are that collation's.
 ///
 /// # Errors
 /// `BadValue` for a hint that names no index, or an index beside `$natural`; `NoQueryExecutionPlans` for a hinted wildcard
@@ -162,7 +163,7 @@ pub fn plan(
         if matches!(filter.root(), Node::Always(false)) {
             return Ok(Plan::Empty);
         }
-        if let Some(id) = id_lookup(filter.root()) {
+        if let Some(id) = id_lookup(filter.root(), indexes) {
             return Ok(Plan::IdLookup {
                 ids: vec![id.clone()],
             });
@@ -226,7 +227,7 @@ fn could_use_wildcard(root: &Node) -> bool {
 }
 
 /// The `_id` that the whole filter asks for, if that is all it does.
-fn id_lookup(root: &Node) -> Option<&Value> {
+fn id_lookup<'f>(root: &'f Node, indexes: &[PlanIndex<'_>]) -> Option<&'f Value> {
     let leaf = match root {
         Node::Leaf(leaf) => leaf,
         Node::And(nodes) => match nodes.as_slice() {
@@ -248,9 +249,17 @@ fn id_lookup(root: &Node) -> Option<&Value> {
             | Value::MinKey
             | Value::MaxKey
     );
-    (compare.op() == CompareOp::Eq
-        && compare.collation().is_none()
-        && plain
-        && leaf.path.text() == "_id")
-        .then(|| compare.operand())
+    if compare.op() != CompareOp::Eq || !plain || leaf.path.text() != "_id" {
+        return None;
+    }
+    // A string is found only if the index compares strings as the filter does.
+    let collation = indexes
+        .iter()
+        .find(|index| index.spec.is_id())
+        .and_then(|index| index.spec.collation());
+    let textual = matches!(
+        compare.operand(),
+        Value::String(_) | Value::Symbol(_) | Value::Document(_)
+    );
+    (!textual || compare.collation() == collation).then(|| compare.operand())
 }
