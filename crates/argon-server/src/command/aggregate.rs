@@ -98,7 +98,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     if let Some(sink) = pipeline.sink() {
         let documents = drain(cx, source, &state, &variables, allow_disk_use)?;
         write(cx, sink, &documents, &variables, bypass).await?;
-        return batch::listing(cx, namespace, Vec::new(), None);
+        return Ok(batch::empty(&namespace));
     }
     let reading = Reading::new(state);
     let reader: Box<dyn Reader + Send> = match system {
@@ -123,6 +123,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             allow_disk_use,
             variables,
             heavy,
+            layout: batch::Layout::BatchFirst,
         },
     )
 }

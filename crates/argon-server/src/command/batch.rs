@@ -39,6 +39,17 @@ pub(crate) struct Opened {
     pub(crate) variables: Vec<(String, argon_mql::Value)>,
     /// Whether it may take long: then other tasks are moved off this thread first.
     pub(crate) heavy: bool,
+    /// Where identity and namespace stand in the answer.
+    pub(crate) layout: Layout,
+}
+
+/// The order of fields in a first answer: mongod has two, and what is compared byte by byte shows which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    /// Documents, then identity and namespace: results of queries.
+    BatchFirst,
+    /// Identity and namespace, then documents: listings, and `find` on a collection that does not exist.
+    BatchLast,
 }
 
 /// Answers the first batch of `opened` and keeps the rest.
@@ -49,6 +60,7 @@ pub(crate) fn first(cx: &Cx<'_>, opened: Opened) -> Result<Reply> {
         reader,
         batch_size,
         single_batch,
+        layout,
         ..
     } = opened;
     let mut cursor = Cursor {
@@ -66,7 +78,12 @@ pub(crate) fn first(cx: &Cx<'_>, opened: Opened) -> Result<Reply> {
     let limit = batch_size.unwrap_or(FIRST_BATCH_DEFAULT);
     let mut reply = Reply::ok();
     let body = reply.doc().open_document("cursor");
-    let exhausted = fill(cx, &mut cursor, "firstBatch", limit, reply.doc())?;
+    let mut apart = DocBuf::new();
+    let out = match layout {
+        Layout::BatchFirst => reply.doc(),
+        Layout::BatchLast => &mut apart,
+    };
+    let exhausted = fill(cx, &mut cursor, "firstBatch", limit, out)?;
     let namespace = cursor.namespace.clone();
     let id = if exhausted || single_batch {
         0
@@ -76,6 +93,7 @@ pub(crate) fn first(cx: &Cx<'_>, opened: Opened) -> Result<Reply> {
     let doc = reply.doc();
     doc.append("id", ValueRef::Int64(id));
     doc.append("ns", text(&namespace));
+    doc.append_all(Doc::new(&apart.finish()));
     doc.close(body);
     Ok(reply)
 }
@@ -147,6 +165,19 @@ fn fill_here(
     Ok(exhausted)
 }
 
+/// Answers a result without documents.
+pub(crate) fn empty(namespace: &str) -> Reply {
+    let mut reply = Reply::ok();
+    let doc = reply.doc();
+    let body = doc.open_document("cursor");
+    let batch = doc.open_array("firstBatch");
+    doc.close(batch);
+    doc.append("id", ValueRef::Int64(0));
+    doc.append("ns", text(namespace));
+    doc.close(body);
+    reply
+}
+
 /// Answers a listing of metadata: by cursor like every result, so that a small batch size is kept to.
 pub(crate) fn listing(
     cx: &Cx<'_>,
@@ -166,6 +197,7 @@ pub(crate) fn listing(
             allow_disk_use: true,
             variables: Vec::new(),
             heavy: false,
+            layout: Layout::BatchLast,
         },
     )?;
     // Listings name the cursor before its documents, queries after them.

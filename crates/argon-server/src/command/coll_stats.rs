@@ -77,6 +77,10 @@ pub(super) fn append(doc: &mut DocBuf, collection: Option<&Collection>, scale: u
             "capped",
             ValueRef::Bool(collection.options.capped.is_some()),
         );
+        if let Some(capped) = collection.options.capped {
+            doc.append("max", number(capped.documents.unwrap_or(0)));
+            doc.append("maxSize", scaled(capped.bytes));
+        }
         let id_bytes = collection.id_index_bytes();
         let sizes: Vec<(&str, u64)> = [("_id_", id_bytes)]
             .into_iter()

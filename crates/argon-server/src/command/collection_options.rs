@@ -125,8 +125,7 @@ impl<'a> Given<'a> {
             },
         );
         if self.capped {
-            let size = self.size.unwrap_or(CAPPED_UNIT);
-            let size = size.saturating_add(CAPPED_UNIT - 1) / CAPPED_UNIT * CAPPED_UNIT;
+            let size = capped_bytes(self.size.unwrap_or(CAPPED_UNIT));
             out.append("capped", ValueRef::Bool(true));
             out.append("size", number(size));
             if let Some(max) = self.max.filter(|max| *max > 0) {
@@ -165,6 +164,11 @@ impl<'a> Given<'a> {
         Options::parse(document.clone())?;
         Ok(document)
     }
+}
+
+/// The size of a capped collection of which `size` bytes were asked: MongoDB rounds up.
+pub(super) fn capped_bytes(size: i64) -> i64 {
+    size.saturating_add(CAPPED_UNIT - 1) / CAPPED_UNIT * CAPPED_UNIT
 }
 
 /// Refuses a view that writes, that cannot be parsed, or that stands on itself.

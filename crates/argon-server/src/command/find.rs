@@ -72,6 +72,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             allow_disk_use: arguments.allow_disk_use,
             variables,
             heavy,
+            layout: if collection.is_some() {
+                batch::Layout::BatchFirst
+            } else {
+                batch::Layout::BatchLast
+            },
         },
     )
 }

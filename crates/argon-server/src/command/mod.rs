@@ -7,6 +7,7 @@ mod aggregate;
 mod authentication;
 mod batch;
 mod branch;
+mod capped;
 mod client_metadata;
 mod cluster;
 mod coll_mod;
@@ -106,7 +107,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     authentication::AUTHENTICATE,
     diagnostic::AVAILABLE_QUERY_OPTIONS,
     diagnostic::BUILD_INFO,
-    refused::CLONE_COLLECTION_AS_CAPPED,
+    capped::CLONE_COLLECTION_AS_CAPPED,
     coll_mod::COMMAND,
     coll_stats::COMMAND,
     refused::COMMIT_TRANSACTION,
@@ -114,7 +115,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     diagnostic::CONNECTION_STATUS,
     diagnostic::CONN_POOL_STATS,
     diagnostic::CONN_POOL_SYNC,
-    refused::CONVERT_TO_CAPPED,
+    capped::CONVERT_TO_CAPPED,
     count::COMMAND,
     create::COMMAND,
     branch::CREATE_BRANCH,

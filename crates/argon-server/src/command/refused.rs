@@ -28,13 +28,9 @@ fn not_supported(cx: &Cx<'_>) -> Result<Reply> {
 }
 
 const USERS: &str = "Not supported yet: Argon has no users.";
-const CAPPED: &str = "Not supported yet: make a capped collection with create.";
 const REWRITE: &str = "Not supported: a collection has no file of its own that could be rewritten.";
 
-pub(super) const CLONE_COLLECTION_AS_CAPPED: Command =
-    refused("cloneCollectionAsCapped", &[], CAPPED);
 pub(super) const COMPACT: Command = refused("compact", &[], REWRITE);
-pub(super) const CONVERT_TO_CAPPED: Command = refused("convertToCapped", &[], CAPPED);
 pub(super) const CREATE_ROLE: Command = refused("createRole", &[], USERS);
 pub(super) const CREATE_USER: Command = refused("createUser", &[], USERS);
 pub(super) const DB_HASH: Command = refused("dbHash", &["dbhash"], "Not supported yet.");
