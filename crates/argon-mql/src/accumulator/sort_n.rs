@@ -342,17 +342,17 @@ impl Column for BestColumn {
                         if value.is_nullish() {
                             return Ok(0);
                         }
-                        let descending = spec.keep == Keep::Greatest;
                         let collation = spec.collation.as_deref();
-                        key::append_with(&mut sortable, value.as_ref(), descending, collation);
+                        key::append_with(&mut sortable, value.as_ref(), false, collation);
                         Some(value)
                     }
                 };
                 let place = (sortable, *arrivals);
                 let full = values.len() >= group.n;
-                let loses = match spec.keep {
-                    Keep::Bottom => values.first_key_value().is_some_and(|(k, _)| place < *k),
-                    _ => values.last_key_value().is_some_and(|(k, _)| place > *k),
+                let keeps_last = matches!(spec.keep, Keep::Bottom | Keep::Greatest);
+                let loses = match keeps_last {
+                    true => values.first_key_value().is_some_and(|(k, _)| place < *k),
+                    false => values.last_key_value().is_some_and(|(k, _)| place > *k),
                 };
                 if full && loses {
                     return Ok(0);
@@ -365,9 +365,9 @@ impl Column for BestColumn {
                 group.bytes += cost(&value, place.0.len());
                 values.insert(place, value);
                 if full {
-                    let out = match spec.keep {
-                        Keep::Bottom => values.pop_first(),
-                        _ => values.pop_last(),
+                    let out = match keeps_last {
+                        true => values.pop_first(),
+                        false => values.pop_last(),
                     };
                     if let Some(((key, _), value)) = out {
                         group.bytes -= cost(&value, key.len());
@@ -388,6 +388,10 @@ impl Column for BestColumn {
         let many = self.spec.n.is_some();
         Ok(match &group.values {
             Values::Arrived(values) => result(values.iter(), many),
+            // The greatest first; of equal ones, the last that came.
+            Values::Ordered(values, _) if self.spec.keep == Keep::Greatest => {
+                result(values.values().rev(), many)
+            }
             Values::Ordered(values, _) => result(values.values(), many),
         })
     }
