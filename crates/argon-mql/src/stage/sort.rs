@@ -8,7 +8,7 @@ use super::budget::STAGE_BYTES_HARD_MAX;
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::sort::{MEMORY_MAX, Sort, Sorter};
-use crate::value::{Doc, ValueRef};
+use crate::value::{Doc, ValueRef, key};
 use crate::{Error, Result};
 
 #[derive(Debug)]
@@ -78,6 +78,17 @@ struct SortSource {
 /// What a document costs while it is sorted, beside its bytes.
 const DOCUMENT_BYTES: usize = 64;
 
+/// Whether the order is by `_id` and nothing else, and then whether downwards.
+///
+/// mongod 6.0.5 takes an `_id` for one value, as in a collection it is; but that of a group may be an array, which then
+/// sorts as a whole.
+fn is_by_id(sort: &Sort) -> Option<bool> {
+    match sort.fields() {
+        [field] if field.path.as_ref()?.text() == "_id" => Some(field.descending),
+        _ => None,
+    }
+}
+
 /// All documents of `input` in the order of `sort`, or the first `limit` of them.
 pub(super) fn sorted(
     sort: &Sort,
@@ -94,10 +105,17 @@ pub(super) fn sorted(
     let mut sorter = Sorter::new(limit, bytes_max);
     let mut turns = Turns::default();
     let mut key = Vec::new();
+    let by_id = is_by_id(sort);
     while let Some(doc) = input.next(cx)? {
         turns.turn(cx)?;
         key.clear();
-        sort.append_key(&mut key, Doc::new(&doc))?;
+        match by_id {
+            Some(descending) => {
+                let id = Doc::new(&doc).get("_id").unwrap_or(ValueRef::Null);
+                key::append_with(&mut key, id, descending, sort.collation());
+            }
+            None => sort.append_key(&mut key, Doc::new(&doc))?,
+        }
         let bytes = doc.len() + DOCUMENT_BYTES;
         sorter.push(&key, doc, bytes)?;
     }
