@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cases;
+mod command_line;
 mod crash;
 mod disk_full;
+mod handshake;
 mod layering;
 mod licenses;
 mod malformed;
