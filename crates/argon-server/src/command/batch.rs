@@ -185,7 +185,7 @@ pub(crate) fn listing(
     documents: Vec<Bytes>,
     batch_size: Option<u64>,
 ) -> Result<Reply> {
-    let mut reply = first(
+    first(
         cx,
         Opened {
             namespace,
@@ -199,20 +199,7 @@ pub(crate) fn listing(
             heavy: false,
             layout: Layout::BatchLast,
         },
-    )?;
-    // Listings name the cursor before its documents, queries after them.
-    let queried = std::mem::replace(reply.doc(), DocBuf::new()).finish();
-    let doc = reply.doc();
-    if let Some(ValueRef::Document(cursor)) = argon_mql::Doc::new(&queried).get("cursor") {
-        let body = doc.open_document("cursor");
-        for field in ["id", "ns", "firstBatch"] {
-            if let Some(value) = cursor.get(field) {
-                doc.append(field, value);
-            }
-        }
-        doc.close(body);
-    }
-    Ok(reply)
+    )
 }
 
 /// The batch size in a command's `cursor` document.

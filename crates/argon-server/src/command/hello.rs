@@ -78,6 +78,7 @@ async fn run(cx: &Cx<'_>, legacy: bool) -> Result<Reply> {
         }
         reply.close(array);
     }
+    check_mechanisms_asked(doc)?;
     let mut reply = Reply::from(reply);
     if awaited && cx.request.exhaust_allowed {
         reply.next = Some(follow_up(cx));
@@ -164,6 +165,25 @@ fn topology_version(value: ValueRef<'_>) -> Result<(ObjectId, i64)> {
         return Err(Error::location(31372, message));
     }
     Ok((process, counter))
+}
+
+/// Checks `saslSupportedMechs`. There are no users, so there is nothing to answer to it.
+fn check_mechanisms_asked(doc: Doc<'_>) -> Result<()> {
+    match doc.get("saslSupportedMechs") {
+        Some(ValueRef::String(user)) if !user.contains(&b'.') => Err(Error::bad_value(
+            "UserName must contain a '.' separated database.user pair",
+        )),
+        Some(value) if !matches!(value, ValueRef::String(_) | ValueRef::Document(_)) => {
+            Err(Error::new(
+                ErrorCode::TypeMismatch,
+                format!(
+                    "BSON field 'hello.saslSupportedMechs' is the wrong type '{}', expected types '[string, object]'",
+                    value.type_name()
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the client asked if it may say `hello` from now on; what it says about it does not matter.
