@@ -269,6 +269,11 @@ impl Update {
     }
 }
 
+/// Names of all update operators, sorted.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    modifier::OPS.iter().map(|op| op.name)
+}
+
 /// Compiles modifiers.
 fn modifiers(spec: Doc<'_>, options: &UpdateOptions<'_>, cx: &ParseContext) -> Result<Modifiers> {
     let mut modifiers = Modifiers::default();
