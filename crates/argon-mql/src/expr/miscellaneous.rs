@@ -107,7 +107,8 @@ impl Operator for Rand {
 /// Metadata that a query has to produce, which those that do are not served: an error at once.
 const UNAVAILABLE: [&str; 3] = ["geoNearDistance", "geoNearPoint", "textScore"];
 
-/// The metadata that `$meta` may ask for. None of it exists outside text search, geo and Atlas Search: always missing.
+/// The metadata that `$meta` may ask for. None of it exists outside text search, geo and Atlas Search,
+/// but for record ids, which are places in mongod's own storage: always missing.
 const METADATA: [&str; 12] = [
     "geoNearDistance",
     "geoNearPoint",
