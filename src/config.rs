@@ -3,12 +3,13 @@
 //! A flag wins over its environment variable, that over the file, and the file over the default.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
 use argon_storage::Durability;
+use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Deserializer};
 
 /// Settings as somebody gave them; what is `None` was not given.
@@ -16,7 +17,8 @@ use serde::{Deserialize, Deserializer};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Settings {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:27018]
-    #[arg(long, env = "ARGON_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "ARGON_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
+    #[serde(default, deserialize_with = "from_address")]
     listen: Option<SocketAddr>,
     /// The directory with all data [default: ./argon-data]
     #[arg(long, env = "ARGON_DATA_DIR", value_name = "DIRECTORY")]
@@ -30,13 +32,13 @@ pub(crate) struct Settings {
     #[serde(default, deserialize_with = "from_text")]
     durability: Option<Durability>,
     /// Fork a branch from main when a database name first names it
-    #[arg(long, env = "ARGON_AUTO_BRANCH", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, env = "ARGON_AUTO_BRANCH", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     auto_branch: Option<bool>,
     /// Listen off loopback although there is no authentication: whoever reaches the port may do everything
-    #[arg(long, env = "ARGON_ALLOW_REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, env = "ARGON_ALLOW_REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     allow_remote: Option<bool>,
     /// Have the commands that exist for tests only
-    #[arg(long, env = "ARGON_TEST_COMMANDS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(long, env = "ARGON_TEST_COMMANDS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     test_commands: Option<bool>,
     /// Most connections at a time [default: 10000]
     #[arg(long, env = "ARGON_CONNECTIONS_MAX", value_name = "NUMBER")]
@@ -177,6 +179,27 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// Reads `127.0.0.1:27018`, `[::1]:27018`, or a host's name such as `localhost:27018`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let found = text
+        .to_socket_addrs()
+        .map_err(|error| format!("`{text}` is no address and port such as {LISTEN}: {error}"))?;
+    let mut found: Vec<SocketAddr> = found.collect();
+    // A name that has both is listened on where most clients look first.
+    found.sort_by_key(SocketAddr::is_ipv6);
+    found
+        .first()
+        .copied()
+        .ok_or_else(|| format!("`{text}` has no address"))
+}
+
+fn from_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    address(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
 fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -222,6 +245,17 @@ mod tests {
         check("2g", 2 << 30);
         for text in ["", "0", "GiB", "-1", "1.5GiB", "99999999999TiB", "4 apples"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_may_be_names() {
+        for text in ["127.0.0.1:1", "localhost:1"] {
+            assert_eq!(address(text), Ok("127.0.0.1:1".parse().unwrap()), "{text}");
+        }
+        assert!(address("[::1]:1").is_ok());
+        for text in ["", "127.0.0.1", "localhost", "27018", "127.0.0.1:99999"] {
+            assert!(address(text).is_err(), "{text}");
         }
     }
 
