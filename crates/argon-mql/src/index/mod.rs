@@ -8,8 +8,11 @@
 
 mod conflict;
 mod duplicate;
+mod expand;
 mod keys;
+mod options;
 mod parse;
+mod pattern;
 mod wildcard;
 
 use bytes::Bytes;
@@ -23,7 +26,7 @@ pub use conflict::Existing;
 pub use duplicate::DuplicateKey;
 pub use keys::{IndexKeys, Multikey};
 
-pub(crate) use keys::{combinations, plain_value};
+pub(crate) use expand::{combinations, plain_value};
 pub(crate) use wildcard::append_path as append_wildcard_path;
 
 /// Most fields of a compound index.
