@@ -125,6 +125,15 @@ impl Branch {
         self.published.load().is_some()
     }
 
+    /// Returns once something after `after` is published.
+    pub async fn changed(&self, after: Lsn) {
+        let mut progress = self.progress.subscribe();
+        // It cannot be closed: the sender is the branch's own.
+        let _ = progress
+            .wait_for(|progress| progress.published > after)
+            .await;
+    }
+
     /// When it was last used, on the cache's own count.
     pub(crate) fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)

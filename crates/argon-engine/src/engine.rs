@@ -112,6 +112,11 @@ impl Engine {
         self.shared.clock.now(self.shared.wall_ms())
     }
 
+    /// The wall clock in milliseconds since the epoch.
+    pub(crate) fn wall_ms(&self) -> i64 {
+        self.shared.wall_ms()
+    }
+
     /// Takes note of a logical time that a client has seen.
     pub fn observe(&self, seen: ClusterTime) {
         self.shared.clock.observe(seen, self.shared.wall_ms());
@@ -451,7 +456,7 @@ impl Engine {
         project.branch(branch).cloned()
     }
 
-    fn loaded(&self) -> Vec<Arc<Branch>> {
+    pub(crate) fn loaded(&self) -> Vec<Arc<Branch>> {
         let catalog = self.catalog.read();
         catalog
             .projects()

@@ -17,6 +17,7 @@ mod clock;
 mod engine;
 mod error;
 pub mod exec;
+mod expire;
 pub mod name;
 mod past;
 pub mod state;

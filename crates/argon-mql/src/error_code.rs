@@ -91,6 +91,7 @@ error_codes! {
     167 OptionNotSupportedOnView,
     168 InvalidPipelineOperator,
     171 CannotIndexParallelArrays,
+    175 QueryPlanKilled,
     181 AmbiguousIndexKeyPattern,
     183 ClientMetadataMissingField,
     184 ClientMetadataAppNameTooLarge,

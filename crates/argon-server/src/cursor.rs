@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use argon_engine::Database;
+use argon_engine::exec::Tail;
 use argon_mql::stage::{Reader, Source};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -44,11 +46,24 @@ pub(crate) struct Cursor {
     pub(crate) reader: Box<dyn Reader + Send>,
     /// What it still has to give.
     pub(crate) source: Box<dyn Source>,
+    /// How it goes on after its end, if it is tailable.
+    pub(crate) tailing: Option<Tailing>,
     /// A document that did not fit the last batch any more.
     pub(crate) pending: Option<Bytes>,
     /// The `let` variables of that command, which its expressions still use.
     pub(crate) variables: Vec<(String, argon_mql::Value)>,
     pub(crate) last_used: Instant,
+}
+
+/// What a tailable cursor follows.
+#[derive(Clone)]
+pub(crate) struct Tailing {
+    pub(crate) tail: Tail,
+    pub(crate) database: Database,
+    /// The collection's name.
+    pub(crate) collection: String,
+    /// Whether a batch waits for its first document (`awaitData`).
+    pub(crate) waits: bool,
 }
 
 /// Why a cursor cannot be had.

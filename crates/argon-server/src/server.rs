@@ -77,6 +77,8 @@ pub(crate) struct Shared {
     /// The open connections, by number.
     pub(crate) connections: Mutex<HashMap<i32, Arc<Connection>>>,
     pub(crate) counters: Counters,
+    /// Seconds between two looks for documents that have expired (`ttlMonitorSleepSecs`).
+    pub(crate) ttl_seconds: AtomicU64,
     /// Told once a client has asked the server to stop.
     pub(crate) asked_to_stop: Notify,
     /// Turns true once, when the server is to stop.
@@ -100,6 +102,9 @@ pub(crate) struct Counters {
     pub(crate) get_mores: AtomicU64,
     pub(crate) commands: AtomicU64,
 }
+
+/// Source: MongoDB manual, "ttlMonitorSleepSecs".
+const TTL_SECONDS: u64 = 60;
 
 /// How long open connections may take to finish what they are doing when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -132,6 +137,7 @@ impl Server {
             operations: Operations::default(),
             connections: Mutex::default(),
             counters: Counters::default(),
+            ttl_seconds: AtomicU64::new(TTL_SECONDS),
             asked_to_stop: Notify::new(),
             stopping,
             stop,
@@ -148,6 +154,7 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let Server { listener, state } = self;
         let reaper = tokio::spawn(reap(Arc::clone(&state)));
+        let expiry = tokio::spawn(expire(Arc::clone(&state)));
         tokio::pin!(stop);
         loop {
             tokio::select! {
@@ -171,6 +178,8 @@ impl Server {
         while state.counters.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        // The store is closed next: a write that was begun comes to its end first.
+        let _ = tokio::time::timeout(DRAIN, expiry).await;
     }
 }
 
@@ -222,6 +231,24 @@ async fn reap(state: Arc<Shared>) {
         let now = Instant::now();
         state.cursors.reap(now);
         state.sessions.reap(now);
+    }
+}
+
+/// Deletes documents that have expired. It ends by itself: a write that was begun is to be polled to its end.
+async fn expire(state: Arc<Shared>) {
+    let mut timer = tokio::time::interval(Duration::from_secs(1));
+    let mut last = Instant::now();
+    while !state.is_stopping() {
+        timer.tick().await;
+        if last.elapsed() < Duration::from_secs(state.ttl_seconds.load(Ordering::Relaxed)) {
+            continue;
+        }
+        match state.engine.expire().await {
+            Ok(0) => {}
+            Ok(deleted) => tracing::debug!(deleted, "expired documents deleted"),
+            Err(error) => tracing::warn!(%error, "cannot delete expired documents"),
+        }
+        last = Instant::now();
     }
 }
 

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use argon_mql::collation::Collation;
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
-use argon_mql::projection::Projection;
+use argon_mql::projection::{Metadata, Projection};
 use argon_mql::sort::{MEMORY_MAX, Order, Sort, Sorter};
 use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
 use argon_mql::{Doc, DocBuf, Env, ParseContext, Result, ValueRef};
 use bytes::Bytes;
 
+use super::range::Range;
 use super::records::{Records, plan};
 use super::view::{Resolved, resolve};
-use crate::state::{Collection, State};
+use crate::state::{Collection, RecordId, State};
 
 /// A query.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub struct Find {
     pub hint: Option<Hint>,
     /// Whether a sort may hold more than its usual share of memory.
     pub allow_disk_use: bool,
+    /// Between which keys of the hinted index.
+    pub range: Option<Range>,
+    /// Whether each document says its place in natural order.
+    pub show_record_id: bool,
     /// How strings are compared, for the stages of a view.
     pub collation: Option<Arc<Collation>>,
 }
@@ -46,6 +51,8 @@ impl Default for Find {
             limit: 0,
             hint: None,
             allow_disk_use: true,
+            range: None,
+            show_record_id: false,
             collation: None,
         }
     }
@@ -101,27 +108,42 @@ fn find_in_collection(
         return Ok(Box::new(Documents::new(Vec::new())));
     };
     let filter = query.filter.clone().unwrap_or_else(Filter::all);
-    let plan = plan(collection, &filter, &query.order, query.hint.as_ref())?;
+    let (records, covers_sort) = match &query.range {
+        Some(range) => {
+            let (index, low, high) = range.resolve(
+                collection,
+                &query.order,
+                query.hint.as_ref(),
+                query.collation.as_deref(),
+            )?;
+            let records = Records::range(Arc::clone(collection), filter.clone(), index, low, high);
+            (records, false)
+        }
+        None => {
+            let plan = plan(collection, &filter, &query.order, query.hint.as_ref())?;
+            let records = Records::new(Arc::clone(collection), filter.clone(), &plan);
+            (records, plan.covers_sort())
+        }
+    };
     let needs_match = query
         .projection
         .as_ref()
         .is_some_and(|projection| projection.needs_match());
-    let matching = needs_match.then(|| filter.clone());
-    let records = Records::new(Arc::clone(collection), filter, &plan);
+    let matching = needs_match.then_some(filter);
     let sort = match &query.order {
-        Order::By(sort) if !plan.covers_sort() => Some(sort),
+        Order::By(sort) if !covers_sort => Some(sort),
         _ => None,
     };
-    Ok(finish(
-        Box::new(FromRecords(records)),
-        query,
-        sort,
-        matching,
-    ))
+    let records: Box<dyn Source> = if query.show_record_id {
+        Box::new(Numbered(records))
+    } else {
+        Box::new(FromRecords(records))
+    };
+    Ok(finish(records, query, sort, matching))
 }
 
 /// Puts sort, skip, limit and projection behind `source`.
-fn finish(
+pub(super) fn finish(
     mut source: Box<dyn Source>,
     query: &Find,
     sort: Option<&Sort>,
@@ -154,6 +176,7 @@ fn finish(
             input: source,
             projection: Arc::clone(projection),
             matching,
+            show_record_id: query.show_record_id,
         });
     }
     source
@@ -280,6 +303,30 @@ impl Source for FromRecords {
     }
 }
 
+/// The field of `showRecordId`.
+const RECORD_ID: &str = "$recordId";
+
+/// Documents with their places.
+struct Numbered(Records);
+
+impl Source for Numbered {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        let next = self.0.next(cx.env)?;
+        Ok(next.map(|(record, document)| with_record_id(&document, record)))
+    }
+}
+
+pub(super) fn with_record_id(document: &Bytes, record: RecordId) -> Bytes {
+    with_field(document, ValueRef::Int64(record.0.cast_signed()))
+}
+
+fn with_field(document: &Bytes, record: ValueRef<'_>) -> Bytes {
+    let mut doc = DocBuf::with_capacity(document.len() + 24);
+    doc.append_all(Doc::new(document));
+    doc.append(RECORD_ID, record);
+    doc.finish()
+}
+
 /// Takes everything in and gives it in order.
 struct Sorting {
     input: Option<Box<dyn Source>>,
@@ -338,6 +385,7 @@ struct Projecting {
     projection: Arc<Projection>,
     /// The query's filter, where the projection has to know which array element it matched.
     matching: Option<Filter>,
+    show_record_id: bool,
 }
 
 impl Source for Projecting {
@@ -349,6 +397,23 @@ impl Source for Projecting {
             Some(filter) => filter.array_match(&document, cx.env)?,
             None => None,
         };
-        self.projection.apply(&document, cx.env, matched).map(Some)
+        let record = if self.show_record_id {
+            Doc::new(&document).get(RECORD_ID)
+        } else {
+            None
+        };
+        let metadata = Metadata {
+            matched,
+            record_id: match record {
+                Some(ValueRef::Int64(record)) => Some(record),
+                _ => None,
+            },
+        };
+        let projected = self.projection.apply_with(&document, cx.env, &metadata)?;
+        Ok(Some(match record {
+            // A projection that names what is left out has kept it, unless it names it.
+            Some(record) if self.projection.is_inclusive() => with_field(&projected, record),
+            _ => projected,
+        }))
     }
 }

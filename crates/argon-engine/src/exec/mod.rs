@@ -4,14 +4,18 @@
 //! updates and deletes.
 
 mod find;
+mod range;
 mod records;
 mod sink;
+mod tail;
 mod view;
 mod write;
 
 pub use find::{Find, Reading, aggregate, count_all, find};
+pub use range::Range;
 pub use records::{Examined, Records, examine, plan};
 pub use sink::{merge, out};
+pub use tail::{Tail, tail};
 pub use view::{Resolved, resolve};
 pub use write::{
     Deleted, FindAndModify, Modified, Update, Updated, delete, find_and_modify, update,

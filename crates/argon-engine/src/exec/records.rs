@@ -147,6 +147,32 @@ impl Records {
         }
     }
 
+    /// Walks the keys of an index (`None` is the `_id` index) from `low` up to before `high`.
+    pub(super) fn range(
+        collection: Arc<Collection>,
+        filter: Filter,
+        index: Option<String>,
+        low: Bound<Key>,
+        high: Bound<Key>,
+    ) -> Records {
+        let multikey = index
+            .as_deref()
+            .and_then(|name| collection.index(name))
+            .is_some_and(|index| !index.multikey.is_empty());
+        Records {
+            collection,
+            filter: (!filter.is_empty()).then_some(filter),
+            access: Access::Index(Box::new(IndexAccess {
+                name: index,
+                ranges: VecDeque::from([(low, high)]),
+                backward: false,
+                seen: multikey.then(HashSet::new),
+            })),
+            ready: VecDeque::new(),
+            examined: Examined::default(),
+        }
+    }
+
     /// The next document and its place.
     ///
     /// # Errors

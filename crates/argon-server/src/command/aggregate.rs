@@ -123,6 +123,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             allow_disk_use,
             variables,
             heavy,
+            tailing: None,
             layout: batch::Layout::BatchFirst,
         },
     )

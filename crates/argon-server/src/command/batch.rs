@@ -11,7 +11,7 @@ use argon_wire::MAX_BSON_OBJECT_BYTES;
 use bytes::Bytes;
 
 use super::{Cx, text};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Tailing};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Argument, unknown_field};
@@ -39,6 +39,8 @@ pub(crate) struct Opened {
     pub(crate) variables: Vec<(String, argon_mql::Value)>,
     /// Whether it may take long: then other tasks are moved off this thread first.
     pub(crate) heavy: bool,
+    /// How it goes on after its end, if it is tailable.
+    pub(crate) tailing: Option<Tailing>,
     /// Where identity and namespace stand in the answer.
     pub(crate) layout: Layout,
 }
@@ -73,6 +75,7 @@ pub(crate) fn first(cx: &Cx<'_>, opened: Opened) -> Result<Reply> {
         pending: None,
         variables: opened.variables,
         heavy: opened.heavy,
+        tailing: opened.tailing,
         last_used: Instant::now(),
     };
     let limit = batch_size.unwrap_or(FIRST_BATCH_DEFAULT);
@@ -85,7 +88,9 @@ pub(crate) fn first(cx: &Cx<'_>, opened: Opened) -> Result<Reply> {
     };
     let exhausted = fill(cx, &mut cursor, "firstBatch", limit, out)?;
     let namespace = cursor.namespace.clone();
-    let id = if exhausted || single_batch {
+    // What follows a collection has no end.
+    let ends = exhausted && cursor.tailing.is_none();
+    let id = if ends || single_batch {
         0
     } else {
         keep(cx, cursor)?
@@ -197,6 +202,7 @@ pub(crate) fn listing(
             allow_disk_use: true,
             variables: Vec::new(),
             heavy: false,
+            tailing: None,
             layout: Layout::BatchLast,
         },
     )

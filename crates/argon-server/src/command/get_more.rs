@@ -1,9 +1,11 @@
 //! `getMore`.
 
-use argon_mql::{ErrorCode, ValueRef};
+use std::time::{Duration, Instant};
+
+use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 
 use super::{Access, Command, Cx, batch, text};
-use crate::cursor::Unavailable;
+use crate::cursor::{Cursor, Tailing, Unavailable};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, missing_field, unknown_field, wrong_type};
@@ -16,10 +18,6 @@ pub(super) const COMMAND: Command = Command {
     run: |cx| Box::pin(run(cx)),
 };
 
-#[expect(
-    clippy::unused_async,
-    reason = "the table's functions are asynchronous"
-)]
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     cx.shared
         .counters
@@ -43,11 +41,6 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             key if is_generic(key) => {}
             _ => return Err(unknown_field("getMore", element.key())),
         }
-    }
-    if cx.request.deadline.is_some() {
-        return Err(Error::bad_value(
-            "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
-        ));
     }
     let collection = collection.ok_or_else(|| missing_field("getMore.collection"))?;
     if collection.is_empty() {
@@ -86,6 +79,12 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             code,
             format!("Cannot run getMore on cursor {id}, which was created {made}, {asked}"),
         ))
+    } else if cx.request.deadline.is_some()
+        && !cursor.tailing.as_ref().is_some_and(|tailing| tailing.waits)
+    {
+        Some(Error::bad_value(
+            "cannot set maxTimeMS on getMore command for a non-awaitData cursor",
+        ))
     } else {
         None
     };
@@ -95,13 +94,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let mut reply = Reply::ok();
     let body = reply.doc().open_document("cursor");
-    let filled = batch::fill(
-        cx,
-        &mut cursor,
-        "nextBatch",
-        batch_size.unwrap_or(u64::MAX),
-        reply.doc(),
-    );
+    let limit = batch_size.unwrap_or(u64::MAX);
+    let filled = match cursor.tailing.clone() {
+        Some(tailing) => follow(cx, &mut cursor, &tailing, limit, reply.doc()).await,
+        None => batch::fill(cx, &mut cursor, "nextBatch", limit, reply.doc()),
+    };
     let exhausted = match filled {
         Ok(exhausted) => exhausted,
         Err(error) => {
@@ -119,6 +116,58 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     doc.append("ns", text(&namespace));
     doc.close(body);
     Ok(reply)
+}
+
+/// The longest that a batch waits without looking whether the command has to end.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How long a batch waits if the client does not say. Source: MongoDB manual, "getMore", "maxTimeMS".
+const WAIT_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Appends what has come since the last batch; waits for the first document if the cursor is one that waits. It never
+/// ends.
+async fn follow(
+    cx: &Cx<'_>,
+    cursor: &mut Cursor,
+    tailing: &Tailing,
+    limit: u64,
+    out: &mut DocBuf,
+) -> Result<bool> {
+    let at_once = matches!(
+        cx.request.doc().get("maxTimeMS"),
+        Some(ValueRef::Int32(0) | ValueRef::Int64(0) | ValueRef::Double(0.0))
+    );
+    let now = Instant::now();
+    let until = match cx.request.deadline {
+        Some(deadline) => deadline,
+        None if at_once => now,
+        None => now + WAIT_DEFAULT,
+    };
+    loop {
+        let state = cx.shared.engine.read(&tailing.database).await?;
+        tailing
+            .tail
+            .advance(state.collection(&tailing.collection))?;
+        let mut batch = DocBuf::new();
+        batch::fill(cx, cursor, "nextBatch", limit, &mut batch)?;
+        let batch = batch.finish();
+        let empty = Doc::new(&batch)
+            .get("nextBatch")
+            .and_then(|batch| batch.as_array())
+            .is_none_or(|batch| batch.is_empty());
+        let now = Instant::now();
+        // A point in history does not change.
+        let may_come = tailing.waits && tailing.database.point.is_none() && now < until;
+        if !empty || !may_come {
+            out.append_all(Doc::new(&batch));
+            return Ok(false);
+        }
+        let changed = tailing.database.branch.changed(state.lsn);
+        let wait = WAIT.min(until - now);
+        // Too late is no error: the batch is empty then.
+        let _ = tokio::time::timeout(wait, changed).await;
+        cx.operation.check()?;
+    }
 }
 
 fn not_found(id: i64) -> Error {

@@ -177,23 +177,3 @@ pub(super) fn refuse_view(cx: &Cx<'_>, collection: &Collection) -> Result<()> {
     );
     Err(Error::new(ErrorCode::CommandNotSupportedOnView, message))
 }
-
-/// Refuses an option that is given and asks for something.
-pub(super) fn refuse_unless_empty(argument: &Argument<'_>) -> Result<()> {
-    let empty = match argument.element.value() {
-        ValueRef::Document(doc) => doc.is_empty(),
-        ValueRef::Bool(value) => !value,
-        _ => false,
-    };
-    if empty {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorCode::CommandNotSupported,
-        format!(
-            "option '{}.{}' is not supported yet",
-            argument.command,
-            argument.element.key()
-        ),
-    ))
-}

@@ -1,11 +1,13 @@
 //! `getParameter` and `setParameter`.
 
+use std::sync::atomic::Ordering;
+
 use argon_mql::{DocBuf, ValueRef};
 
 use crate::command::{Access, Command, Cx};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::{Argument, unknown_field};
+use crate::request::{Argument, unknown_field, whole};
 use crate::session::{SESSIONS_MAX, TIMEOUT_MINUTES};
 
 pub(in crate::command) const GET_PARAMETER: Command = Command {
@@ -20,9 +22,12 @@ pub(in crate::command) const SET_PARAMETER: Command = Command {
     name: "setParameter",
     aliases: &[],
     access: Access::AdminDatabase,
-    help: "Changes a parameter; none can be changed while the server runs.",
+    help: "Changes a parameter; only ttlMonitorSleepSecs can be changed while the server runs.",
     run: |cx| Box::pin(std::future::ready(set(cx))),
 };
+
+/// How often documents are looked for that have expired; the one parameter that can be changed.
+const TTL_SECONDS: &str = "ttlMonitorSleepSecs";
 
 type Show = fn(&Cx<'_>, &str, &mut DocBuf);
 
@@ -70,6 +75,13 @@ const PARAMETERS: &[(&str, Show)] = &[
     }),
     ("tlsMode", |_, name, out| {
         out.append(name, ValueRef::String("disabled".into()))
+    }),
+    (TTL_SECONDS, |cx, name, out| {
+        let seconds = cx.shared.ttl_seconds.load(Ordering::Relaxed);
+        out.append(
+            name,
+            ValueRef::Int32(i32::try_from(seconds).unwrap_or(i32::MAX)),
+        );
     }),
 ];
 
@@ -125,6 +137,27 @@ fn set(cx: &Cx<'_>) -> Result<Reply> {
         ));
     };
     let name = first.key();
+    if name == TTL_SECONDS {
+        let seconds = match first.value() {
+            ValueRef::Int32(seconds) => i64::from(seconds),
+            ValueRef::Int64(seconds) => seconds,
+            ValueRef::Double(seconds) => whole(seconds).unwrap_or_default(),
+            _ => {
+                return Err(Error::bad_value(format!(
+                    "Failed validating {TTL_SECONDS}: Unable to coerce value to integral type"
+                )));
+            }
+        };
+        let positive = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+        let seconds = positive.ok_or_else(|| {
+            Error::bad_value(format!(
+                "Invalid value for parameter {TTL_SECONDS}: {seconds} is not greater than 0"
+            ))
+        })?;
+        let was = cx.shared.ttl_seconds.swap(seconds, Ordering::Relaxed);
+        let was = i32::try_from(was).unwrap_or(i32::MAX);
+        return Ok(Reply::ok().with("was", ValueRef::Int32(was)));
+    }
     let known = PARAMETERS.iter().any(|(known, _)| name == *known);
     Err(Error::uncoded(if known {
         format!("not allowed to change [{name}] at runtime")
