@@ -332,6 +332,13 @@ def aggregation(db):
         ),
         [{"_id": 11, "sku": "b", "qty": 11, "twice": 22}, {"_id": 10, "sku": "a", "qty": 10, "twice": 20}],
     )
+    list(db.orders.aggregate([{"$match": {"total": {"$gte": 100}}}, {"$out": "big"}]))
+    equal("$out", db.big.count_documents({}), 2)
+    list(db.orders.aggregate([{"$match": {"_id": {"$lt": 11}}}, {"$merge": {"into": "big"}}]))
+    equal("$merge", db.big.count_documents({}), 12)
+    db.create_collection("vips", viewOn="customers", pipeline=[{"$match": {"vip": True}}])
+    equal("a view", list(db.vips.find({}, {"name": 1})), [{"_id": 1, "name": "C1"}])
+    raises("a view is not written", WriteError, lambda: db.vips.insert_one({}))
 
 
 def errors(db):
@@ -356,6 +363,13 @@ def namespaces(db):
     equal("rename", (db.renamed.count_documents({}), "made" in db.list_collection_names()), (1, False))
     raises("rename of nothing", OperationFailure, lambda: db.made.rename("x"), 26)
     db.renamed.drop()
+    db.create_collection("checked", validator={"$jsonSchema": {"required": ["n"], "properties": {"n": {"bsonType": "int"}}}})
+    db.checked.insert_one({"n": 1})
+    invalid = raises("validation", WriteError, lambda: db.checked.insert_one({"n": "one"}), 121)
+    true("it says why", invalid.details["errInfo"]["details"]["schemaRulesNotSatisfied"])
+    db.create_collection("last", capped=True, size=100_000, max=3)
+    db.last.insert_many([{"_id": i} for i in range(10)])
+    equal("capped", [d["_id"] for d in db.last.find()], [7, 8, 9])
     true("drop", "renamed" not in db.list_collection_names())
     stats = db.command("dbStats")
     equal("dbStats", (stats["db"], stats["collections"] > 0, stats["objects"] > 0), (db.name, True, True))
