@@ -36,6 +36,10 @@ fn place(stages: &[Named], at: usize, filter: &Filter) -> usize {
     let Some(fields) = fields(filter) else {
         return at;
     };
+    if fields.is_empty() {
+        // No field of it would keep it behind the stage that makes the documents, or behind `$facet`.
+        return at;
+    }
     let keeps_all = |stage: &dyn Stage| fields.iter().all(|field| stage.keeps_field(field));
     let passed = stages[..at]
         .iter()

@@ -1,6 +1,10 @@
 //! `drop`: removes a collection.
 
+use std::sync::Arc;
+
+use argon_engine::Writer;
 use argon_mql::{DocBuf, ErrorCode, ValueRef};
+use bytes::Bytes;
 
 use super::{Access, Command, Cx, text, write};
 use crate::error::{Error, Result};
@@ -17,7 +21,6 @@ pub(super) const COMMAND: Command = Command {
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    super::insert::check_writable(collection)?;
     for element in cx.request.arguments().skip(1) {
         if !is_generic(element.key()) {
             return Err(unknown_field("drop", element.key()));
@@ -36,6 +39,9 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let branch = write::branch(cx).await?;
     let answer = write::write(cx, &branch, |writer| {
+        if collection == VIEWS {
+            return drop_views(writer, &namespace);
+        }
         let Some(target) = writer.collection(collection) else {
             return Err(not_found());
         };
@@ -54,6 +60,28 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut reply = Reply::ok();
     reply.doc().append_all(argon_mql::Doc::new(&answer));
     Ok(reply)
+}
+
+/// Where MongoDB keeps the definitions of a database's views: to drop it is to drop them all.
+const VIEWS: &str = "system.views";
+
+fn drop_views(writer: &mut Writer, namespace: &str) -> Result<Bytes> {
+    let views: Vec<_> = writer
+        .state()
+        .collections()
+        .filter(|collection| collection.options.view.is_some())
+        .map(|view| Arc::clone(&view.name))
+        .collect();
+    if views.is_empty() {
+        return Err(not_found());
+    }
+    for view in &views {
+        writer.drop_collection(view)?;
+    }
+    let mut doc = DocBuf::new();
+    doc.append("nIndexesWas", ValueRef::Int32(1));
+    doc.append("ns", text(namespace));
+    Ok(doc.finish())
 }
 
 fn not_found() -> Error {
