@@ -17,7 +17,7 @@ impl Expr {
     ///
     /// # Errors
     /// What a constant part fails with.
-    pub(super) fn fold(&mut self) -> Result<()> {
+    pub(crate) fn fold(&mut self) -> Result<()> {
         match &mut self.node {
             Node::Constant(_) | Node::Absent | Node::Path(_) => return Ok(()),
             Node::Call {

@@ -389,11 +389,17 @@ impl Operator for Zip {
         for row in 0..length.unwrap_or(0) {
             check_interrupt(scope, row)?;
             let open = out.push_array(row);
+            let mut at = 0;
             for (index, column) in columns.iter_mut().enumerate() {
-                match (column.next(), defaults.get(index)) {
-                    (Some(item), _) => out.push(index, item),
-                    (None, Some(default)) => out.push(index, default.as_ref()),
-                    (None, None) => out.push(index, ValueRef::Null),
+                let value = match (column.next(), defaults.get(index)) {
+                    (Some(item), _) => item,
+                    (None, Some(default)) => default.as_ref(),
+                    (None, None) => ValueRef::Null,
+                };
+                // A default that is missing leaves nothing, not even null.
+                if !matches!(value, ValueRef::Missing) {
+                    out.push(at, value);
+                    at += 1;
                 }
             }
             out.close(open);

@@ -65,9 +65,17 @@ impl Expr {
     /// MongoDB's error for an unknown operator (168), a wrong number of arguments, a malformed field path, an
     /// undefined variable, …, and what a constant part fails with.
     pub fn parse(value: ValueRef<'_>, cx: &ParseContext) -> Result<Expr> {
-        let mut expr = parse::Parser::new(cx).parse(value)?;
+        let mut expr = Expr::read(value, cx)?;
         expr.fold()?;
         Ok(expr)
+    }
+
+    /// Compiles the expression `value` and leaves folding to the caller, who has more to read first.
+    ///
+    /// # Errors
+    /// As [`Expr::parse`], but for what a constant part fails with.
+    pub(crate) fn read(value: ValueRef<'_>, cx: &ParseContext) -> Result<Expr> {
+        parse::Parser::new(cx).parse(value)
     }
 
     /// The expression that is always `value`.

@@ -7,7 +7,7 @@ use super::{Flavor, Projection};
 use crate::expr::{self, Expr};
 use crate::filter::Filter;
 use crate::sort::Sort;
-use crate::update::show;
+use crate::update::{self, show};
 use crate::value::{Doc, DocBuf, Element, Number, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
@@ -30,6 +30,9 @@ struct Reader<'a> {
     has_sort_key: bool,
     has_expression: bool,
     positional: bool,
+    /// What the first constant that cannot be computed fails with. mongod folds constants once the
+    /// whole projection is read, so any other mistake in it comes first.
+    constant_error: Option<Error>,
 }
 
 pub(super) fn parse(
@@ -56,11 +59,14 @@ pub(super) fn parse(
         has_sort_key: false,
         has_expression: false,
         positional: false,
+        constant_error: None,
     };
     for element in spec.iter() {
         reader.field(&[], &element)?;
     }
-    reader.finish(sort)
+    let constant_error = reader.constant_error.take();
+    let projection = reader.finish(sort)?;
+    constant_error.map_or(Ok(projection), Err)
 }
 
 impl Reader<'_> {
@@ -178,7 +184,10 @@ impl Reader<'_> {
                 "Cannot use expression other than $meta in exclusion projection",
             ));
         }
-        let expr = Expr::parse(element.value(), self.cx)?;
+        let mut expr = Expr::read(element.value(), self.cx)?;
+        if let Err(error) = expr.fold() {
+            self.constant_error.get_or_insert(error);
+        }
         insert(&mut self.root, path, Child::Computed(expr))?;
         if excludes {
             return Err(Error::location(
@@ -334,6 +343,9 @@ impl Reader<'_> {
         filter.append_element(operator);
         filter.close(condition);
         let filter = Filter::parse(Doc::new(&filter.finish()), self.cx)?;
+        if let ValueRef::Document(condition) = operator.value() {
+            update::refuse_outside_queries(condition)?;
+        }
         self.has_elem_match = true;
         insert(&mut self.root, path, Child::ElemMatch(filter))
     }

@@ -156,7 +156,7 @@ fn identifier<'d>(filter: Doc<'d>, found: &mut Option<&'d [u8]>) -> Result<()> {
 ///
 /// # Errors
 /// `QueryFeatureNotAllowed`.
-pub(super) fn refuse_outside_queries(filter: Doc<'_>) -> Result<()> {
+pub(crate) fn refuse_outside_queries(filter: Doc<'_>) -> Result<()> {
     for element in filter.iter() {
         match (element.key().as_bytes(), element.value()) {
             (b"$expr" | b"$jsonSchema" | b"$text", _) => {

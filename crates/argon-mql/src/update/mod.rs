@@ -30,6 +30,7 @@ use bytes::Bytes;
 
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Env, Error, Filter, ParseContext, Result};
+pub(crate) use array_filter::refuse_outside_queries;
 pub(crate) use walk::copy_range;
 
 use array_filter::ArrayFilters;
@@ -108,6 +109,10 @@ impl Update {
             .is_some_and(|first| first.key().starts_with(b"$"));
         if modifies {
             return Ok(Update(Kind::Modify(modifiers(spec, options, cx)?)));
+        }
+        if let Some(filters) = options.array_filters {
+            // A replacement has no use for them, but they must be right.
+            ArrayFilters::parse(filters, cx)?;
         }
         if options.multi {
             return Err(Error::failed_to_parse(

@@ -44,12 +44,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     check(&arguments)?;
     let (_, target) = query::open(cx).await?;
     let (variables, parse) = query::variables(cx, &arguments.common, target.as_ref())?;
-    let filter = Filter::parse(arguments.query, &parse)?;
-    let projection = if arguments.fields.is_empty() {
-        None
-    } else {
-        Some(Projection::parse(arguments.fields, Flavor::Find, &parse)?)
-    };
+    // As in MongoDB, a mistake in the update is reported before one in the query.
     let change = match arguments.update {
         ValueRef::Missing => None,
         update => Some(super::update::change(
@@ -59,6 +54,12 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             None,
             &parse,
         )?),
+    };
+    let filter = Filter::parse(arguments.query, &parse)?;
+    let projection = if arguments.fields.is_empty() {
+        None
+    } else {
+        Some(Projection::parse(arguments.fields, Flavor::Find, &parse)?)
     };
     let command = FindAndModify {
         filter,

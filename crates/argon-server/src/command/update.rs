@@ -183,7 +183,7 @@ impl<'a> Shape<'a> {
             }
             None => parse,
         };
-        let filter = Filter::parse(self.filter, parse)?;
+        // As in MongoDB, a mistake in the update is reported before one in the filter.
         let change = change(
             self.change,
             self.multi,
@@ -191,6 +191,7 @@ impl<'a> Shape<'a> {
             self.constants,
             parse,
         )?;
+        let filter = Filter::parse(self.filter, parse)?;
         Ok(Update {
             filter,
             change,

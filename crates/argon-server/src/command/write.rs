@@ -87,16 +87,6 @@ impl Outcome {
             }
             doc.close(array);
         }
-        if !self.upserted.is_empty() {
-            let array = doc.open_array("upserted");
-            for (at, (index, id)) in self.upserted.iter().enumerate() {
-                let item = doc.push_document(at);
-                doc.append("index", count(*index as u64));
-                doc.append("_id", id.as_ref());
-                doc.close(item);
-            }
-            doc.close(array);
-        }
         if !self.errors.is_empty() {
             let array = doc.open_array("writeErrors");
             for (at, (index, error)) in self.errors.iter().enumerate() {
@@ -107,6 +97,16 @@ impl Outcome {
                     doc.append_all(details);
                 }
                 doc.append("errmsg", text(&error.message));
+                doc.close(item);
+            }
+            doc.close(array);
+        }
+        if !self.upserted.is_empty() {
+            let array = doc.open_array("upserted");
+            for (at, (index, id)) in self.upserted.iter().enumerate() {
+                let item = doc.push_document(at);
+                doc.append("index", count(*index as u64));
+                doc.append("_id", id.as_ref());
                 doc.close(item);
             }
             doc.close(array);
