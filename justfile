@@ -27,6 +27,10 @@ compat filter="":
     @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- mongod "$1"
     @just cases "$1"
 
+# Play random commands on mongod and on Argon, which must agree: just differ --seed 7 --cases 5000 --area update
+differ *args:
+    @source scripts/env; cargo build --quiet --bin argon; cargo run --quiet -p argon-testkit --bin differ -- "$@"
+
 # Write mongod's answers into case files
 record filter="":
     @source scripts/env; cargo run --quiet -p argon-testkit --bin record -- "$1"

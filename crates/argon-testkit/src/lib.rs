@@ -9,6 +9,7 @@
 
 pub mod case;
 pub mod client;
+pub mod differ;
 pub mod mongod;
 mod process;
 pub mod server;
