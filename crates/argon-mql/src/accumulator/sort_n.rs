@@ -350,9 +350,13 @@ impl Column for BestColumn {
                 let place = (sortable, *arrivals);
                 let full = values.len() >= group.n;
                 let keeps_last = matches!(spec.keep, Keep::Bottom | Keep::Greatest);
-                let loses = match keeps_last {
-                    true => values.first_key_value().is_some_and(|(k, _)| place < *k),
-                    false => values.last_key_value().is_some_and(|(k, _)| place > *k),
+                let loses = match spec.keep {
+                    // Of equal values, the first that came are kept.
+                    Keep::Greatest => values
+                        .first_key_value()
+                        .is_some_and(|((key, _), _)| place.0 <= *key),
+                    _ if keeps_last => values.first_key_value().is_some_and(|(k, _)| place < *k),
+                    _ => values.last_key_value().is_some_and(|(k, _)| place > *k),
                 };
                 if full && loses {
                     return Ok(0);
