@@ -26,7 +26,7 @@ use crate::expr::{Expr, Operand, Scope};
 use crate::value::{Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
-pub(crate) use sort_n::{check_n, n_arguments, sorted_arguments};
+pub(crate) use sort_n::{SortBy, check_n, n_arguments, sorted_arguments};
 pub(crate) use std_dev::{StdDev, to_f64};
 pub(crate) use sum::Sum;
 

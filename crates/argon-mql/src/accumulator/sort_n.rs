@@ -34,7 +34,7 @@ struct BestN {
     input: Expr,
     /// `None` for one bare value.
     n: Option<Expr>,
-    sort: Option<Sort>,
+    sort: Option<SortBy>,
     collation: Option<Arc<Collation>>,
 }
 
@@ -156,7 +156,65 @@ pub(crate) struct SortedArguments {
     pub(crate) output: Expr,
     pub(crate) n: Option<Expr>,
     /// `None` for the empty sort, by which all documents are equal.
-    pub(crate) sort: Option<Sort>,
+    pub(crate) sort: Option<SortBy>,
+}
+
+/// The order of `$top` and its siblings.
+///
+/// Unlike that of a `$sort`, it takes an array as a whole, but for an empty one, which comes before null.
+#[derive(Clone, Debug)]
+pub(crate) struct SortBy {
+    /// The values to compare, and whether greater ones come first.
+    fields: Vec<(Expr, bool)>,
+    collation: Option<Arc<Collation>>,
+}
+
+impl SortBy {
+    fn new(sort: &Sort, cx: &ParseContext) -> Result<SortBy> {
+        let mut fields = Vec::new();
+        for field in sort.fields() {
+            // Without a path it is a random value, by which every order is right.
+            if let Some(path) = &field.path {
+                let path = [&b"$"[..], path.text()].concat();
+                let value = Expr::parse(ValueRef::String(path[..].into()), cx)?;
+                fields.push((value, field.descending));
+            }
+        }
+        Ok(SortBy {
+            fields,
+            collation: cx.collation.clone(),
+        })
+    }
+
+    /// Appends the bytes by which the document of `scope` compares.
+    ///
+    /// # Errors
+    /// `BadValue` if two of the values are arrays.
+    pub(crate) fn append_key(&self, out: &mut Vec<u8>, scope: &Scope<'_>) -> Result<()> {
+        let mut arrays = 0;
+        for (field, descending) in &self.fields {
+            let value = field.operand(scope)?;
+            let value = match value.as_ref() {
+                ValueRef::Missing => ValueRef::Null,
+                ValueRef::Array(array) => {
+                    arrays += 1;
+                    if array.is_empty() {
+                        ValueRef::Undefined
+                    } else {
+                        ValueRef::Array(array)
+                    }
+                }
+                value => value,
+            };
+            if arrays > 1 {
+                return Err(Error::bad_value(
+                    "cannot sort with keys that are parallel arrays",
+                ));
+            }
+            key::append_with(out, value, *descending, self.collation.as_deref());
+        }
+        Ok(())
+    }
 }
 
 /// Reads the arguments of `$top` and its siblings, here and in windows; `many`: whether `n` is one of them.
@@ -190,7 +248,7 @@ pub(crate) fn sorted_arguments(
                 sort = Some(if spec.is_empty() {
                     None
                 } else {
-                    Some(Sort::parse(spec)?.with_collation(cx.collation.as_deref().cloned()))
+                    Some(SortBy::new(&Sort::parse(spec)?, cx)?)
                 });
             }
             other => {
@@ -308,7 +366,7 @@ impl Column for BestColumn {
         Ok(())
     }
 
-    fn add(&mut self, group: usize, doc: &Bytes, scope: &Scope<'_>) -> Result<usize> {
+    fn add(&mut self, group: usize, _: &Bytes, scope: &Scope<'_>) -> Result<usize> {
         let spec = &*self.spec;
         let Some(group) = self.groups.get_mut(group) else {
             return Ok(0);
@@ -333,7 +391,7 @@ impl Column for BestColumn {
                 let input = match spec.keep {
                     Keep::Top | Keep::Bottom => {
                         if let Some(sort) = &spec.sort {
-                            sort.append_key(&mut sortable, Doc::new(doc))?;
+                            sort.append_key(&mut sortable, scope)?;
                         }
                         None
                     }

@@ -65,13 +65,16 @@ impl Function for ExpMovingAvg {
         Box::new(MovingRun {
             function: self,
             average: None,
+            is_decimal: false,
         })
     }
 }
 
+/// The average, kept as a decimal of all digits, and shown as a double as long as no decimal went in.
 struct MovingRun {
     function: Arc<ExpMovingAvg>,
-    average: Option<Number>,
+    average: Option<Decimal>,
+    is_decimal: bool,
 }
 
 impl Run for MovingRun {
@@ -81,28 +84,20 @@ impl Run for MovingRun {
         };
         let value = self.function.input.operand(&Scope::new(doc, cx.env))?;
         if let Some(number) = Number::from_value(value.as_ref()) {
+            self.is_decimal |= matches!(number, Number::Decimal(_));
+            let (new, alpha) = (number.to_decimal(), self.function.alpha);
             self.average = Some(match self.average {
-                None => match number {
-                    Number::Decimal(_) => number,
-                    _ => Number::Double(number.to_f64()),
-                },
-                Some(average) => weigh(self.function.alpha, number, average),
+                None => new,
+                Some(average) => {
+                    let rest = Decimal::from_i64(1).subtract(alpha);
+                    new.multiply(alpha).add(average.multiply(rest))
+                }
             });
         }
-        Ok(self.average.map_or(Value::Null, Number::to_value))
-    }
-}
-
-fn weigh(alpha: Decimal, number: Number, average: Number) -> Number {
-    match (number, average) {
-        (Number::Decimal(_), _) | (_, Number::Decimal(_)) => {
-            let rest = Decimal::from_i64(1).subtract(alpha);
-            let new = number.to_decimal().multiply(alpha);
-            Number::Decimal(new.add(average.to_decimal().multiply(rest)))
-        }
-        _ => {
-            let rest = Decimal::from_i64(1).subtract(alpha).to_f64();
-            Number::Double(number.to_f64() * alpha.to_f64() + average.to_f64() * rest)
-        }
+        Ok(match self.average {
+            None => Value::Null,
+            Some(average) if self.is_decimal => Value::Decimal128(average.to_bytes()),
+            Some(average) => Value::Double(average.to_f64()),
+        })
     }
 }

@@ -13,10 +13,11 @@ use super::bounds::{Bounds, Frames, is_empty_object};
 use super::functions::Arguments;
 use super::removable::{CovarianceOf, Entry, Inside, Ordered, Pick, Removable, StdDevOf, SumOf};
 use super::{Function, Partition, Run};
-use crate::accumulator::{Accumulator, Column, Flags, check_n, n_arguments, sorted_arguments};
+use crate::accumulator::{
+    Accumulator, Column, Flags, SortBy, check_n, n_arguments, sorted_arguments,
+};
 use crate::collation::Collation;
 use crate::expr::{Expr, Scope};
-use crate::sort::Sort;
 use crate::stage::Context;
 use crate::value::{Doc, DocBuf, Value, ValueRef, key};
 use crate::{Error, Result};
@@ -46,7 +47,7 @@ struct Windowed {
     kind: Kind,
     input: Expr,
     n: Option<Expr>,
-    sort: Option<Sort>,
+    sort: Option<SortBy>,
     bounds: Bounds,
     /// For frames that only grow; `None` where `$group` has no such accumulator.
     growing: Option<Accumulator>,
@@ -264,7 +265,8 @@ impl Windowed {
 
     /// What of a document goes into the frame.
     fn entry(&self, arrival: usize, doc: &Bytes, cx: &Context<'_>) -> Result<Entry> {
-        let value = self.input.eval(&Scope::new(doc, cx.env))?;
+        let scope = Scope::new(doc, cx.env);
+        let value = self.input.eval(&scope)?;
         let mut sortable = Vec::new();
         match self.kind {
             Kind::AddToSet | Kind::Max | Kind::Min => {
@@ -277,7 +279,7 @@ impl Windowed {
             }
             Kind::Top | Kind::Bottom => {
                 if let Some(sort) = &self.sort {
-                    sort.append_key(&mut sortable, Doc::new(doc))?;
+                    sort.append_key(&mut sortable, &scope)?;
                 }
             }
             _ => {
