@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use argon_mql::filter::Filter;
+use argon_mql::index::{IndexSpec, Multikey};
 use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex};
 use argon_mql::sort::Order;
 use argon_mql::{Env, Result, Value};
@@ -75,7 +76,7 @@ pub fn plan(
     order: &Order,
     hint: Option<&Hint>,
 ) -> Result<Plan> {
-    let indexes: Vec<PlanIndex<'_>> = collection
+    let mut indexes: Vec<PlanIndex<'_>> = collection
         .indexes()
         .iter()
         .map(|index| PlanIndex {
@@ -83,16 +84,20 @@ pub fn plan(
             multikey: &index.multikey,
         })
         .collect();
-    let plan = argon_mql::plan::plan(filter, order, hint, &indexes)?;
     // The planner takes the keys of the `_id` index for plain ones; a collection with a collation has others.
-    let by_id = matches!(&plan, Plan::IdLookup { .. })
-        || matches!(&plan, Plan::IndexScan(scan) if scan.index.is_none());
-    if by_id && collection.options.collation.is_some() {
-        return Ok(Plan::CollScan {
-            direction: Direction::Forward,
+    let id = collection
+        .options
+        .collation
+        .as_deref()
+        .map(IndexSpec::id_collated);
+    let none = Multikey::default();
+    if let Some(spec) = &id {
+        indexes.push(PlanIndex {
+            spec,
+            multikey: &none,
         });
     }
-    Ok(plan)
+    argon_mql::plan::plan(filter, order, hint, &indexes)
 }
 
 impl Records {
