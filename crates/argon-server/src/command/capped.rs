@@ -46,7 +46,7 @@ async fn clone(cx: &Cx<'_>) -> Result<Reply> {
             "Invalid target collection name: ",
         ));
     }
-    create::check_name(cx, &to)?;
+    create::check_name(&cx.request.database, &to)?;
     let size = size(cx)?;
     check_source(cx, from).await?;
     let branch = write::branch(cx).await?;

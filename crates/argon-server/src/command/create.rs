@@ -17,7 +17,7 @@ pub(super) const COMMAND: Command = Command {
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    check_name(cx, collection)?;
+    check_name(&cx.request.database, collection)?;
     let given = Given::read(cx.request.arguments().skip(1))?;
     let branch = write::branch(cx).await?;
     write::write(cx, &branch, |writer| {
@@ -30,32 +30,29 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
 }
 
 /// Refuses names that no new collection can have.
-pub(super) fn check_name(cx: &Cx<'_>, collection: &str) -> Result<()> {
-    check_spelling(cx, collection)?;
-    if collection.starts_with("system.") {
+pub(super) fn check_name(database: &str, collection: &str) -> Result<()> {
+    check_spelling(database, collection)?;
+    if collection.starts_with("system.") && collection != "system.js" {
         return Err(Error::new(
             ErrorCode::InvalidNamespace,
-            format!(
-                "Invalid system namespace: {}.{collection}",
-                cx.request.database
-            ),
+            format!("Invalid system namespace: {database}.{collection}"),
         ));
     }
     Ok(())
 }
 
 /// Refuses names that no collection has, a system's own included.
-pub(super) fn check_spelling(cx: &Cx<'_>, collection: &str) -> Result<()> {
+pub(super) fn check_spelling(database: &str, collection: &str) -> Result<()> {
     /// Source: MongoDB manual, "MongoDB Limits and Thresholds", "Namespace Length".
     const NAMESPACE_BYTES_MAX: usize = 255;
-    let namespace = format!("{}.{collection}", cx.request.database);
+    let namespace = format!("{database}.{collection}");
     let invalid = |what: String| Err(Error::new(ErrorCode::InvalidNamespace, what));
     if namespace.len() > NAMESPACE_BYTES_MAX {
         return invalid(format!(
             "Fully qualified namespace is too long. Namespace: {namespace} Max: {NAMESPACE_BYTES_MAX}"
         ));
     }
-    if collection.contains('$') {
+    if collection.contains('$') || collection.starts_with('.') {
         return invalid(format!("Invalid collection name: {collection}"));
     }
     Ok(())

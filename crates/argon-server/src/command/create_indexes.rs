@@ -53,7 +53,7 @@ const INDEXES_MAX: usize = 64;
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    create::check_name(cx, collection)?;
+    create::check_name(&cx.request.database, collection)?;
     let mut specs = None;
     let mut lenient = false;
     for element in cx.request.arguments().skip(1) {

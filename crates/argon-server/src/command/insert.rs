@@ -73,7 +73,7 @@ fn add(writer: &mut Writer, collection: &str, document: &Bytes) -> Result<Done> 
 
 /// Refuses to write documents to a collection that cannot be, or is not the client's to write.
 pub(super) fn check_target(cx: &Cx<'_>, collection: &str) -> Result<()> {
-    super::create::check_spelling(cx, collection)?;
+    super::create::check_spelling(&cx.request.database, collection)?;
     check_writable(collection)
 }
 

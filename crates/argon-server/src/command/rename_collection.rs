@@ -60,8 +60,14 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             "Can't rename a collection to itself",
         ));
     }
-    create::check_name(cx, target)?;
-    super::insert::check_writable(source)?;
+    for (what, name) in [("source", source), ("target", target)] {
+        create::check_name(database, name).map_err(|error| {
+            Error::new(
+                ErrorCode::IllegalOperation,
+                format!("error with {what} namespace: {}", error.message),
+            )
+        })?;
+    }
     if cx.shared.engine.database(database).await?.is_none() {
         return Err(Error::new(
             ErrorCode::NamespaceNotFound,
@@ -84,6 +90,12 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
 }
 
 fn split(namespace: &str) -> Result<(&str, &str)> {
+    if namespace.contains('\0') {
+        return Err(Error::new(
+            ErrorCode::InvalidNamespace,
+            "namespaces cannot have embedded null characters",
+        ));
+    }
     namespace
         .split_once('.')
         .filter(|(database, collection)| !database.is_empty() && !collection.is_empty())
