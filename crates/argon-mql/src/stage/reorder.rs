@@ -103,3 +103,48 @@ fn collect(node: &Node, fields: &mut Vec<Vec<u8>>) -> bool {
         Node::Schema(_) | Node::SampleRate(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bson::{Bson, doc};
+
+    use crate::stage::Pipeline;
+    use crate::{Doc, ParseContext};
+
+    fn order(stages: Vec<bson::Document>) -> Vec<&'static str> {
+        let stages: Vec<Bson> = stages.into_iter().map(Bson::Document).collect();
+        let bytes = doc! { "stages": stages }.to_vec().unwrap();
+        let stages = Doc::new(&bytes).get("stages").unwrap().as_array().unwrap();
+        let pipeline = Pipeline::parse(stages, &ParseContext::new()).unwrap();
+        pipeline.stage_names().collect()
+    }
+
+    #[test]
+    fn a_filter_passes_what_keeps_its_fields() {
+        let filter = doc! { "$match": { "a": 1 } };
+        let add = |name: &str| doc! { "$addFields": { name: 1 } };
+        assert_eq!(
+            order(vec![add("b"), doc! { "$sort": { "b": 1 } }, filter.clone()]),
+            ["$match", "$addFields", "$sort"]
+        );
+        assert_eq!(
+            order(vec![add("a.b"), filter.clone()]),
+            ["$addFields", "$match"]
+        );
+        assert_eq!(
+            order(vec![filter.clone(), add("b"), filter.clone(), add("c")]),
+            ["$match", "$addFields", "$addFields"]
+        );
+        let limit = doc! { "$limit": 1 };
+        assert_eq!(order(vec![limit, filter.clone()]), ["$limit", "$match"]);
+        let group = doc! { "$group": { "_id": "$a" } };
+        assert_eq!(order(vec![group, filter]), ["$group", "$match"]);
+    }
+
+    #[test]
+    fn a_filter_without_fields_stays() {
+        let filter = doc! { "$match": { "$expr": false } };
+        let sort = doc! { "$sort": { "b": 1 } };
+        assert_eq!(order(vec![sort, filter]), ["$sort", "$match"]);
+    }
+}
