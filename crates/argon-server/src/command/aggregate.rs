@@ -89,7 +89,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         pipeline = Pipeline::parse(Doc::new(&whole), &parse)?;
     }
     let target = resolved.collection;
-    let heavy = query::is_heavy(target.as_ref(), &None);
+    let heavy = query::is_heavy(target.as_ref(), None);
     let namespace = format!("{}.{collection}", cx.request.database);
     let system = pipeline.system_source();
     // What the server tells stands in the place of the collection's documents.

@@ -46,13 +46,9 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     find.collation.clone_from(&parse.collation);
     let check = || cx.operation.check();
     let env = cx.env(variables, &check);
-    let heavy = query::is_heavy(collection.as_ref(), &find.filter);
+    let heavy = query::is_heavy(collection.as_ref(), find.filter.as_ref());
     let count = || count_all(&state, name, &find, &env);
-    let n = if heavy {
-        tokio::task::block_in_place(count)?
-    } else {
-        count()?
-    };
+    let n = query::run(heavy, count)?;
     let n = i32::try_from(n).map_or(ValueRef::Int64(n.cast_signed()), ValueRef::Int32);
     Ok(Reply::ok().with("n", n))
 }

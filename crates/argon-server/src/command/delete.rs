@@ -73,8 +73,9 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         } = compiled[index].as_ref().map_err(Error::clone)?;
         let check = || cx.operation.check();
         let env = cx.env(variables.clone(), &check);
+        let heavy = query::is_heavy(target.as_ref(), Some(filter));
         let delete = || exec::delete(writer, collection, filter, hint.as_ref(), *multi, &env);
-        let n = tokio::task::block_in_place(delete)?;
+        let n = query::run(heavy, delete)?;
         Ok(Done {
             n,
             ..Done::default()

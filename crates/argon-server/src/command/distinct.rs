@@ -58,7 +58,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         collation: parse.collation.clone(),
         ..Find::default()
     };
-    let heavy = query::is_heavy(collection.as_ref(), &query.filter);
+    let heavy = query::is_heavy(collection.as_ref(), query.filter.as_ref());
     let check = || cx.operation.check();
     let env = cx.env(variables, &check);
     let reader = Reading::new(Arc::clone(&state));
@@ -71,7 +71,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut reply = Reply::ok();
     let array = reply.doc().open_array("values");
     let out = reply.doc();
-    let mut gather = || -> Result<()> {
+    let gather = || -> Result<()> {
         // By sortable key: MongoDB gives the values in their order.
         let mut seen: BTreeMap<Vec<u8>, Value> = BTreeMap::new();
         let mut bytes = 0;
@@ -94,11 +94,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
         Ok(())
     };
-    if heavy {
-        tokio::task::block_in_place(gather)?
-    } else {
-        gather()?
-    }
+    query::run(heavy, gather)?;
     reply.doc().close(array);
     Ok(reply)
 }

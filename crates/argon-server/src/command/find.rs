@@ -62,7 +62,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         refuse_on_view(&arguments)?;
     }
     let query = compile(&arguments, &parse, is_view)?;
-    let heavy = query::is_heavy(collection.as_ref(), &query.filter);
+    let heavy = query::is_heavy(collection.as_ref(), query.filter.as_ref());
     let (source, tailing) = match &collection {
         Some(collection) if arguments.tailable => {
             let (source, tailing) = follow(cx, collection, &query, &arguments).await?;

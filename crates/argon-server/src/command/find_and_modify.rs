@@ -83,7 +83,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         let interrupt = || cx.operation.check();
         let env = cx.env(variables.clone(), &interrupt);
         let before = writer.changes();
-        let modified = tokio::task::block_in_place(|| {
+        let heavy = query::is_heavy(target.as_ref(), Some(&command.filter));
+        let modified = query::run(heavy, || {
             exec::find_and_modify(
                 writer,
                 collection,

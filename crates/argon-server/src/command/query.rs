@@ -153,17 +153,24 @@ pub(super) fn hint(hint: ValueRef<'_>) -> Result<Option<Hint>> {
 }
 
 /// Whether a query may take long.
-pub(super) fn is_heavy(collection: Option<&Arc<Collection>>, filter: &Option<Filter>) -> bool {
-    let by_id = filter.as_ref().is_some_and(|filter| {
-        filter
-            .equalities()
-            .iter()
-            .any(|(path, _)| path.to_string() == "_id")
+pub(super) fn is_heavy(collection: Option<&Arc<Collection>>, filter: Option<&Filter>) -> bool {
+    let by_id = filter.is_some_and(|filter| {
+        let equalities = filter.equalities();
+        equalities.iter().any(|(path, _)| path.text() == "_id")
     });
     !by_id
         && collection.is_some_and(|collection| {
             collection.len() > HEAVY_DOCUMENTS || collection.options.view.is_some()
         })
+}
+
+/// Does `work`; if it may take long, other tasks are moved off this thread first, which costs some microseconds.
+pub(super) fn run<T>(heavy: bool, work: impl FnOnce() -> T) -> T {
+    if heavy {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 /// Refuses a view where a command needs a collection.

@@ -73,6 +73,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         let statement = compiled[index].as_ref().map_err(Error::clone)?;
         let check = || cx.operation.check();
         let env = cx.env(variables.clone(), &check);
+        let heavy = query::is_heavy(target.as_ref(), Some(&statement.filter));
         let update = || {
             exec::update(
                 writer,
@@ -83,7 +84,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                 &implicit_options,
             )
         };
-        let updated = tokio::task::block_in_place(update)?;
+        let updated = query::run(heavy, update)?;
         Ok(Done {
             n: updated.matched + u64::from(updated.upserted.is_some()),
             modified: updated.modified,
