@@ -134,6 +134,12 @@ impl Branch {
             .await;
     }
 
+    /// Whether its state is in memory and has no collection.
+    pub fn is_known_empty(&self) -> bool {
+        self.published()
+            .is_some_and(|state| state.collections().next().is_none())
+    }
+
     /// When it was last used, on the cache's own count.
     pub(crate) fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)

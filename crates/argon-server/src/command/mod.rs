@@ -323,7 +323,7 @@ async fn dispatch(cx: &Cx<'_>) -> Result<Reply> {
         // Half a transaction is worse than none: refuse the first command as a server without them does.
         return Err(Error::new(
             ErrorCode::IllegalOperation,
-            "Transaction numbers are only allowed on a replica set member or mongos",
+            "Transactions are not supported: run the operations outside of one",
         ));
     }
     if command.access == Access::AdminDatabase && request.database != "admin" {

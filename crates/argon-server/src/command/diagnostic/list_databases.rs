@@ -112,6 +112,10 @@ fn branches(cx: &Cx<'_>) -> Vec<Arc<Branch>> {
         .iter()
         // A project that is dropped meanwhile is not there.
         .filter_map(|project| engine.branches(project).ok())
+        // As in MongoDB, a database without collections is none: what `dropDatabase` leaves. One with branches stays.
+        .filter(|branches| {
+            branches.len() > 1 || !branches.iter().all(|info| info.branch.is_known_empty())
+        })
         .flatten()
         .map(|info| info.branch)
         .collect()
