@@ -79,15 +79,19 @@ impl Keeper {
 
     fn fill_spare(&self, bytes: u64) -> io::Result<bool> {
         let mut file = File::create(self.paths.spare())?;
-        let zeros = vec![0; ZERO_BYTES];
-        let mut written = 0;
-        while written < bytes {
+        let mut zeros: &[u8] = &vec![0; ZERO_BYTES];
+        let mut missing = bytes;
+        while missing > 0 {
             if self.shared.is_stopping() {
                 return Ok(false);
             }
-            file.write_all(&zeros)?;
+            // Not a byte more than asked for: a small segment's spare would be mostly waste.
+            zeros = &zeros[..zeros
+                .len()
+                .min(usize::try_from(missing).unwrap_or(ZERO_BYTES))];
+            file.write_all(zeros)?;
             file.sync_data()?;
-            written += zeros.len() as u64;
+            missing -= zeros.len() as u64;
             thread::sleep(ZERO_PAUSE);
         }
         file.sync_all()?;
