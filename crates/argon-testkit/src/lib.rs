@@ -2,7 +2,8 @@
 //!
 //! A *case* is a MongoDB command document with the answer a real `mongod` gave to it. [`case`]
 //! reads and writes case files, runs them against any server that speaks the wire protocol and
-//! compares. [`mongod`] and [`server`] start the two servers, [`client`] talks to either without
+//! compares. [`mongod`] (or a [`replica_set`] of them) and [`server`] start the two servers, a
+//! [`network`] between them and their clients fails on demand, [`client`] talks to either without
 //! retries or other manners of a driver, so that a test sees exactly what was on the wire.
 //!
 //! This crate is a development dependency only; nothing of it is in the product.
@@ -11,7 +12,9 @@ pub mod case;
 pub mod client;
 pub mod differ;
 pub mod mongod;
+pub mod network;
 mod process;
+pub mod replica_set;
 pub mod server;
 
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// How much of a log is shown when a server does not start.
 const LOG_TAIL_BYTES: u64 = 8 * 1024;
@@ -18,13 +18,20 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// Sends SIGTERM to `child` and waits for its end; false if it is still running after `patience`.
-pub(crate) fn terminate(child: &mut Child, patience: Duration) -> Result<bool> {
+/// Sends the signal of this name (`TERM`, `STOP`, …) to `child`.
+pub(crate) fn signal(child: &Child, name: &str) -> Result<()> {
     // The standard library can only kill; kill(1) is on every machine the tests run on.
-    Command::new("kill")
-        .arg("-TERM")
+    let status = Command::new("kill")
+        .arg(format!("-{name}"))
         .arg(child.id().to_string())
         .status()?;
+    ensure!(status.success(), "kill -{name} {}: {status}", child.id());
+    Ok(())
+}
+
+/// Sends SIGTERM to `child` and waits for its end; false if it is still running after `patience`.
+pub(crate) fn terminate(child: &mut Child, patience: Duration) -> Result<bool> {
+    signal(child, "TERM")?;
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if child.try_wait()?.is_some() {
