@@ -125,7 +125,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     refused::CREATE_USER,
     diagnostic::CURRENT_OP,
     diagnostic::DATA_SIZE,
-    refused::DB_HASH,
+    diagnostic::DB_HASH,
     db_stats::COMMAND,
     delete::COMMAND,
     distinct::COMMAND,

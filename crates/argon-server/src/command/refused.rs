@@ -33,7 +33,6 @@ const REWRITE: &str = "Not supported: a collection has no file of its own that c
 pub(super) const COMPACT: Command = refused("compact", &[], REWRITE);
 pub(super) const CREATE_ROLE: Command = refused("createRole", &[], USERS);
 pub(super) const CREATE_USER: Command = refused("createUser", &[], USERS);
-pub(super) const DB_HASH: Command = refused("dbHash", &["dbhash"], "Not supported yet.");
 pub(super) const DROP_ALL_ROLES_FROM_DATABASE: Command =
     refused("dropAllRolesFromDatabase", &[], USERS);
 pub(super) const DROP_ALL_USERS_FROM_DATABASE: Command =
