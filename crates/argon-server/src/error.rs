@@ -168,6 +168,8 @@ fn storage(error: &argon_engine::StorageError) -> Error {
         Storage::Corrupt { .. } | Storage::CorruptCatalog { .. } => ErrorCode::OperationFailed,
         Storage::QueueFull { .. } => ErrorCode::IngressRequestRateLimitExceeded,
         Storage::OutOfSpace { .. } => ErrorCode::OutOfDiskSpace,
+        // What a mongos answers that cannot reach its shard; drivers retry on it, in place or on another proxy.
+        Storage::Unavailable { .. } => ErrorCode::HostUnreachable,
         // A retry is safe: its statement is looked up in the log first.
         Storage::Unknown { .. } | Storage::Closed => ErrorCode::InterruptedAtShutdown,
         Storage::Poisoned { .. } | Storage::Io { .. } => ErrorCode::OperationFailed,

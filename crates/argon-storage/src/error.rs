@@ -103,6 +103,13 @@ pub enum Error {
         /// Why it is unknown.
         reason: String,
     },
+    /// The store cannot be reached, or cannot serve at the moment: it has no primary, or a time-out was met. Nothing was
+    /// stored. It may be back soon, and another process may reach it.
+    #[error("the store cannot be reached: {reason}")]
+    Unavailable {
+        /// What was met.
+        reason: String,
+    },
     /// A write failed in a way after which the store cannot know what is on disk. Reads go on; every
     /// write is refused until the store is opened again.
     #[error("the store takes no more writes until it is reopened: {reason}")]

@@ -38,7 +38,8 @@ pub use cluster_time::ClusterTime;
 pub use error::{Error, Result};
 pub use ids::{BranchId, ProjectId, WriterId};
 pub use log::{
-    BranchEngine, BranchMeta, Durability, LogStore, OpenOptions, Parent, ProjectMeta, Ticket, open,
+    BranchEngine, BranchMeta, Durability, LogStore, News, OpenOptions, Parent, ProjectMeta, Status,
+    Ticket, open,
 };
 pub use lsn::Lsn;
 pub use record::{Entry, Operation, Record, SessionStamp, Splice, Statement};

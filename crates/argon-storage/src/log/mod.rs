@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::broadcast;
 
 pub use catalog::{BranchEngine, BranchMeta, NO_EXTRA, Parent, ProjectMeta};
 pub(crate) use reading::Reading;
@@ -38,8 +39,45 @@ pub const FORMAT_VERSION: u32 = 1;
 /// A change that cannot be made durable fails, and with it every change that was submitted after it
 /// and is not durable yet. A full disk ends there ([`Error::OutOfSpace`]); a failed fsync leaves
 /// the store refusing writes ([`Error::Poisoned`]). Reads go on in either case.
+///
+/// # A store that several processes share
+///
+/// There, positions are held by records of other processes too, and every verb that answers from the log or the
+/// catalogue ([`head`](Self::head), [`read`](Self::read), [`projects`](Self::projects), [`branches`](Self::branches))
+/// tells of everything that was acknowledged to any process before the verb was called: never of a stale replica, an
+/// earlier answer or this process's memory. A record is known by its writer and its cluster time together: no writer
+/// gives the same time twice. An unknown outcome is resolved by comparing both with what is found at the position.
+///
+/// When a record is refused, every record of its branch that was submitted after it is refused with it, at that moment,
+/// and all that are submitted later get [`Error::Gap`] at once, until [`resume`](Self::resume): they were decided on top
+/// of the refused one, but their position may fit what others have appended meanwhile.
 #[async_trait]
 pub trait LogStore: Send + Sync + fmt::Debug {
+    /// Whether other processes append to the store and change its catalogue, so that what this process remembers may be
+    /// old.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Takes records of `branch` again, after one was refused: the caller has forgotten everything that it decided on top
+    /// of the refused record, and goes on from what it has read since. Does nothing if none was refused.
+    fn resume(&self, branch: BranchId) {
+        let _ = branch;
+    }
+
+    /// News of what any process, this one included, has made durable since the call; `None` from a store that is not
+    /// shared, or cannot tell.
+    ///
+    /// They only wake caches up, the log is the truth: they may come late, twice or out of order, and none is owed. Who
+    /// cannot say what was missed (a change stream that was cut off) sends [`News::Anything`]. The channel is bounded:
+    /// a receiver that lags behind takes that as [`News::Anything`] itself.
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        None
+    }
+
+    /// How the store is, for whoever looks after it. Answers at once, from memory.
+    fn status(&self) -> Status;
+
     /// Takes `record` as the next of its branch and returns without waiting.
     ///
     /// Its place in the order is fixed when this returns; the ticket completes when it is durable.
@@ -143,6 +181,44 @@ pub trait LogStore: Send + Sync + fmt::Debug {
     /// Makes everything submitted durable, then refuses further changes. Reads may go on. A store
     /// that is dropped without this loses nothing acknowledged.
     async fn close(&self) -> Result<()>;
+}
+
+/// What has changed in a shared store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Records were appended.
+    Appended {
+        /// The branch.
+        branch: BranchId,
+        /// The position of the last one's last entry.
+        last: Lsn,
+    },
+    /// Projects or branches were created or dropped.
+    Catalog,
+    /// Nobody knows: anything.
+    Anything,
+}
+
+/// How a store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What kind of store it is: its scheme.
+    pub kind: &'static str,
+    /// Whether its last verb reached it.
+    pub reachable: bool,
+    /// The last failure to reach it, or to write to it.
+    pub last_error: Option<String>,
+}
+
+impl Status {
+    /// A store of `kind` that nothing is wrong with.
+    pub fn healthy(kind: &'static str) -> Status {
+        Status {
+            kind,
+            reachable: true,
+            last_error: None,
+        }
+    }
 }
 
 /// When a change counts as durable.

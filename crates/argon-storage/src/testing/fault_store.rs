@@ -7,9 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::broadcast;
 
 use crate::{
-    BranchId, BranchMeta, Error, LogStore, Lsn, ProjectId, ProjectMeta, Record, Result, Ticket,
+    BranchId, BranchMeta, Error, LogStore, Lsn, News, ProjectId, ProjectMeta, Record, Result,
+    Status, Ticket,
 };
 
 /// How one submission fails.
@@ -54,6 +56,22 @@ impl FaultStore {
 
 #[async_trait]
 impl LogStore for FaultStore {
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    fn resume(&self, branch: BranchId) {
+        self.inner.resume(branch);
+    }
+
+    fn news(&self) -> Option<broadcast::Receiver<News>> {
+        self.inner.news()
+    }
+
+    fn status(&self) -> Status {
+        self.inner.status()
+    }
+
     fn submit(&self, record: &Record) -> Result<Ticket> {
         let fault = self.faults.lock().pop_front().unwrap_or(SubmitFault::None);
         let reason = || "a test made it fail".to_owned();

@@ -48,7 +48,7 @@ use self::keeper::Keeper;
 use self::segment::Paths;
 use self::shared::{Shared, Task};
 use super::ledger::Change;
-use super::{BranchMeta, LogStore, OpenOptions, ProjectMeta, Ticket};
+use super::{BranchMeta, LogStore, OpenOptions, ProjectMeta, Status, Ticket};
 use crate::record::encode;
 use crate::{BranchId, Error, Lsn, ProjectId, Record, Result};
 
@@ -166,6 +166,13 @@ fn lock(paths: &Paths) -> Result<File> {
 
 #[async_trait]
 impl LogStore for EmbeddedStore {
+    fn status(&self) -> Status {
+        Status {
+            last_error: self.shared.refusal().map(|error| error.to_string()),
+            ..Status::healthy("embedded")
+        }
+    }
+
     fn submit(&self, record: &Record) -> Result<Ticket> {
         self.shared.submit(Change::Append(encode(record)?))
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::ledger::{Change, Ledger};
-use super::{BranchMeta, LogStore, ProjectMeta, Ticket};
+use super::{BranchMeta, LogStore, ProjectMeta, Status, Ticket};
 use crate::record::{Encoded, Stored, encode};
 use crate::{BranchId, Error, Lsn, ProjectId, Record, Result};
 
@@ -74,6 +74,10 @@ impl MemoryStore {
 
 #[async_trait]
 impl LogStore for MemoryStore {
+    fn status(&self) -> Status {
+        Status::healthy("memory")
+    }
+
     fn submit(&self, record: &Record) -> Result<Ticket> {
         self.make(Change::Append(encode(record)?))?;
         Ok(Ticket::ready(Ok(())))
