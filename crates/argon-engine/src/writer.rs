@@ -111,20 +111,22 @@ impl Writer {
     /// # Errors
     /// [`ErrorCode::DuplicateKey`] with details, or what an index answers. Nothing has changed then.
     pub fn insert(&mut self, collection: &str, document: Bytes) -> Result<RecordId> {
-        let target = Arc::clone(self.require_collection(collection)?);
-        self.validate(&target, None, &document)?;
+        // Borrowed, never cloned: a second owner would make the change below copy the path to the document.
+        let target = self.require_collection(collection)?;
+        self.validate(target, None, &document)?;
         let id = Doc::new(&document).get("_id").unwrap_or(ValueRef::Missing);
-        if target.find_id(id).is_some() {
-            return Err(self.duplicate_id(&target, &document));
+        let id = target.id_key(id);
+        if target.holds(&id) {
+            return Err(self.duplicate_id(target, &document));
         }
-        self.check_unique(&target, &document, None)?;
-        let name = Arc::clone(&target.name);
-        let record = self.change(collection, |target, meter| target.put(&document, meter))?;
+        self.check_unique(target, &document, None)?;
+        let (name, capped) = (Arc::clone(&target.name), target.options.capped);
+        let record = self.change(collection, |target, meter| target.add(id, &document, meter))?;
         self.entries.push(Entry::Put {
             collection: name,
             document,
         });
-        if let Some(capped) = target.options.capped {
+        if let Some(capped) = capped {
             self.shorten(collection, capped)?;
         }
         Ok(record)
@@ -135,10 +137,11 @@ impl Writer {
     /// # Errors
     /// [`ErrorCode::DuplicateKey`] with details, or what an index answers. Nothing has changed then.
     pub fn replace(&mut self, collection: &str, record: RecordId, document: Bytes) -> Result<()> {
-        let target = Arc::clone(self.require_collection(collection)?);
+        // Borrowed, never cloned: see `insert`.
+        let target = self.require_collection(collection)?;
         let old = target.document(record).cloned().unwrap_or_default();
-        self.validate(&target, Some(&old), &document)?;
-        self.check_unique(&target, &document, Some(record))?;
+        self.validate(target, Some(&old), &document)?;
+        self.check_unique(target, &document, Some(record))?;
         let name = Arc::clone(&target.name);
         self.change(collection, |target, meter| {
             target.replace(record, &document, meter)
@@ -356,12 +359,16 @@ impl Writer {
     }
 
     fn require(&self, name: &str) -> Result<&Arc<Collection>> {
-        self.state.collection(name).ok_or_else(|| {
-            language(
-                ErrorCode::NamespaceNotFound,
-                format!("ns not found: {}", self.namespace(name)),
-            )
-        })
+        self.state
+            .collection(name)
+            .ok_or_else(|| self.not_found(name))
+    }
+
+    fn not_found(&self, name: &str) -> Error {
+        language(
+            ErrorCode::NamespaceNotFound,
+            format!("ns not found: {}", self.namespace(name)),
+        )
     }
 
     fn change<T>(
@@ -369,15 +376,10 @@ impl Writer {
         name: &str,
         change: impl FnOnce(&mut Collection, &Arc<Meter>) -> argon_mql::Result<T>,
     ) -> Result<T> {
-        let meter = Arc::clone(&self.meter);
-        let namespace = self.namespace(name);
-        let collection = self.state.collection_mut(name).ok_or_else(|| {
-            language(
-                ErrorCode::NamespaceNotFound,
-                format!("ns not found: {namespace}"),
-            )
-        })?;
-        Ok(change(collection, &meter)?)
+        match self.state.collection_mut(name) {
+            Some(collection) => Ok(change(collection, &self.meter)?),
+            None => Err(self.not_found(name)),
+        }
     }
 
     /// Refuses a document that the collection's validator does not take.

@@ -75,6 +75,11 @@ impl Collection {
         self.ids.get(self.id_key(id).as_slice()).copied()
     }
 
+    /// Whether a document has the `_id` whose key is `id`.
+    pub fn holds(&self, id: &Key) -> bool {
+        self.ids.contains_key(id.as_slice())
+    }
+
     /// Documents in natural order, from after `after` on.
     pub fn after(
         &self,
@@ -126,19 +131,30 @@ impl Collection {
                 self.replace(record, document, meter)?;
                 Ok(record)
             }
-            None => {
-                let record = self.next;
-                for (index, keys) in self.index_keys(document)? {
-                    Arc::make_mut(&mut self.indexes[index]).insert(&keys, record);
-                }
-                self.next = RecordId(record.0 + 1);
-                self.bytes += document.len() as u64;
-                self.records
-                    .insert(record, meter.hold(document, self.indexes.len()));
-                self.ids.insert(id, record);
-                Ok(record)
-            }
+            None => self.add(id, document, meter),
         }
+    }
+
+    /// Stores `document` at the end of the natural order, under `id`, the key of its `_id`, which nothing has yet.
+    ///
+    /// # Errors
+    /// What MongoDB answers for a document that an index cannot take. Nothing has changed then.
+    pub(crate) fn add(
+        &mut self,
+        id: Key,
+        document: &Bytes,
+        meter: &Arc<Meter>,
+    ) -> Result<RecordId> {
+        let record = self.next;
+        for (index, keys) in self.index_keys(document)? {
+            Arc::make_mut(&mut self.indexes[index]).insert(&keys, record);
+        }
+        self.next = RecordId(record.0 + 1);
+        self.bytes += document.len() as u64;
+        self.records
+            .insert(record, meter.hold(document, self.indexes.len()));
+        self.ids.insert(id, record);
+        Ok(record)
     }
 
     /// Puts `document`, which has the same `_id`, in place of the one at `record`.
