@@ -13,6 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("argon-driver-test", &[]),
     ("argon-engine", &["argon-mql", "argon-storage"]),
     ("argon-mql", &[]),
+    ("argon-prefix", &["argon-mql"]),
     ("argon-server", &["argon-engine", "argon-mql", "argon-wire"]),
     ("argon-storage", &[]),
     ("argon-testkit", &["argon-wire"]),
