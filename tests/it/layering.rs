@@ -5,7 +5,15 @@ use crate::metadata::{is_own, packages};
 /// Package, and which packages of the workspace it may depend on. Cargo refuses cycles; this is
 /// the rest.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("argon", &["argon-engine", "argon-server", "argon-storage"]),
+    (
+        "argon",
+        &[
+            "argon-engine",
+            "argon-server",
+            "argon-storage",
+            "argon-upstream",
+        ],
+    ),
     ("argon-compare", &["argon-testkit"]),
     // The benchmarks, a program of their own.
     ("argon-compare", &["argon-testkit"]),
@@ -14,9 +22,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("argon-engine", &["argon-mql", "argon-storage"]),
     ("argon-mql", &[]),
     ("argon-prefix", &["argon-mql"]),
-    ("argon-server", &["argon-engine", "argon-mql", "argon-wire"]),
+    (
+        "argon-server",
+        &["argon-engine", "argon-mql", "argon-upstream", "argon-wire"],
+    ),
     ("argon-storage", &[]),
     ("argon-testkit", &["argon-wire"]),
+    ("argon-upstream", &["argon-wire"]),
     ("argon-wire", &[]),
 ];
 

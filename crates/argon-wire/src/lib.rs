@@ -11,6 +11,8 @@
 //!                    slices of it            └─ Unsupported
 //! ```
 //!
+//! A proxy takes frames off with [`take`] and passes them on as they are, or gives them to [`parse`].
+//!
 //! What it promises: no input makes it panic, loop or allocate beyond [`Limits`]; every length is checked before memory
 //! is; a compressed message inflates to exactly what it announces or not at all. What it does on bad input is what
 //! mongod 6.0.5 was seen to do, with the differences named in `tests/it/mongod`.
@@ -40,8 +42,8 @@ pub use limits::{
     HEADER_BYTES, Limits, MAX_BSON_OBJECT_BYTES, MAX_INTERNAL_BSON_BYTES, MAX_MESSAGE_BYTES,
     MAX_SEQUENCES, MAX_WRITE_BATCH,
 };
-pub use message::{Message, Payload, decode, room_for};
+pub use message::{Message, Payload, decode, inflate, parse, room_for, take};
 pub use op_compressed::compress;
-pub use op_msg::{MsgFlags, MsgWriter, OpMsg, Sequence, encode_msg};
+pub use op_msg::{MsgFlags, MsgWriter, OpMsg, Sequence, encode_msg, write_checksum};
 pub use op_query::{OpQuery, OpReply, encode_query, encode_reply};
 pub use output::Output;

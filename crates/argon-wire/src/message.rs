@@ -49,12 +49,32 @@ pub enum Payload {
 /// # Errors
 /// [`Error::Refused`] takes the message off too: answer it and go on. After any other error the connection has to be closed.
 pub fn decode(buf: &mut BytesMut, limits: &Limits) -> Result<Option<Message>, Error> {
+    let frame = take(buf, limits)?;
+    frame.map(|frame| parse(frame.freeze(), limits)).transpose()
+}
+
+/// Takes the first message off the front of `buf` as it is, for whoever only passes it on; `None` if it is not all there yet.
+///
+/// # Errors
+/// [`Error::MessageLength`] if no message may have its length.
+pub fn take(buf: &mut BytesMut, limits: &Limits) -> Result<Option<BytesMut>, Error> {
     match header::message_bytes(buf, limits)? {
-        Some(length) if length <= buf.len() => {
-            let frame = buf.split_to(length).freeze();
-            parse(frame, limits).map(Some)
-        }
+        Some(length) if length <= buf.len() => Ok(Some(buf.split_to(length))),
         _ => Ok(None),
+    }
+}
+
+/// The message `frame`, one whole message, out of any compression, and how it was compressed.
+///
+/// # Errors
+/// What [`decode`] gives for a message that does not inflate.
+pub fn inflate(frame: BytesMut, limits: &Limits) -> Result<(BytesMut, Option<Compressor>), Error> {
+    match header::parse(&frame) {
+        Some((header, OpCode::COMPRESSED)) => {
+            let (frame, _, compressor) = op_compressed::inflate(&frame.freeze(), header, limits)?;
+            Ok((BytesMut::from(frame), Some(compressor)))
+        }
+        _ => Ok((frame, None)),
     }
 }
 
@@ -71,8 +91,11 @@ pub fn room_for(buf: &[u8], limits: &Limits) -> usize {
     missing.min(buf.len()).max(ROOM_BYTES_MIN)
 }
 
-/// Parses a whole frame.
-fn parse(frame: Bytes, limits: &Limits) -> Result<Message, Error> {
+/// Parses `frame`, one whole message.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn parse(frame: Bytes, limits: &Limits) -> Result<Message, Error> {
     let Some((header, op_code)) = header::parse(&frame) else {
         return Err(Error::MessageLength {
             length: i64::try_from(frame.len()).unwrap_or(i64::MAX),

@@ -203,6 +203,13 @@ fn verify(frame: &[u8], end: usize) -> Result<(), Error> {
     }
 }
 
+/// Computes the checksum at the end of `message`, one whole OP_MSG that has one, anew: for whoever changed the message.
+pub fn write_checksum(message: &mut [u8]) {
+    if let Some((covered, place)) = message.split_last_chunk_mut::<CHECKSUM_BYTES>() {
+        *place = crc32c::crc32c(covered).to_le_bytes();
+    }
+}
+
 /// Writes one OP_MSG straight into the buffer that goes to the socket.
 ///
 /// Lengths are filled in and the checksum is computed by [`MsgWriter::finish`]. Documents are not checked: they are ours.
