@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Default)]
 pub(crate) struct Catalog {
     projects: BTreeMap<Arc<str>, Project>,
+    /// Counts the changes.
+    generation: u64,
 }
 
 /// A project and its live branches.
@@ -66,7 +68,13 @@ impl Catalog {
         catalog
     }
 
+    /// Counts the changes: while it stays, so does everything here.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
     pub(crate) fn add_project(&mut self, meta: ProjectMeta) {
+        self.generation += 1;
         let name: Arc<str> = Arc::from(meta.name.as_str());
         let project = Project {
             meta,
@@ -77,6 +85,7 @@ impl Catalog {
     }
 
     pub(crate) fn add_branch(&mut self, branch: Arc<Branch>) {
+        self.generation += 1;
         if let Some(project) = self.projects.get_mut(&branch.project) {
             project
                 .branches
@@ -85,12 +94,14 @@ impl Catalog {
     }
 
     pub(crate) fn remove_branch(&mut self, branch: &Branch) {
+        self.generation += 1;
         if let Some(project) = self.projects.get_mut(&branch.project) {
             project.branches.remove(&branch.meta.wire_name);
         }
     }
 
     pub(crate) fn remove_project(&mut self, name: &str) -> Option<Project> {
+        self.generation += 1;
         self.projects.remove(name)
     }
 

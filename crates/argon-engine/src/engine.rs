@@ -1,5 +1,7 @@
 //! The engine: finds branches by name, forks and drops them, and keeps their states within the cache's bounds.
 
+mod upstream;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +22,8 @@ use crate::name::{DatabaseName, MAIN, Point, RESERVED, wire_name};
 use crate::past::Past;
 use crate::state::{Meter, State};
 use crate::writer::Writer;
+
+pub use upstream::UpstreamBranch;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -147,6 +151,9 @@ impl Engine {
                     branch: parsed.branch.to_owned(),
                 },
                 Some(project) => match project.branch(parsed.branch) {
+                    Ok(branch) if branch.meta.engine != BranchEngine::Wal => {
+                        return Err(Error::KeptUpstream(name.to_owned()));
+                    }
                     Ok(branch) => {
                         let branch = Arc::clone(branch);
                         return Ok(Some(Database {
@@ -239,6 +246,16 @@ impl Engine {
     /// # Errors
     /// [`Error::Name`], [`Error::Exists`].
     pub async fn create_project(&self, name: &str, if_exists: IfExists) -> Result<Arc<Branch>> {
+        self.create_project_of(name, if_exists, BranchEngine::Wal)
+            .await
+    }
+
+    async fn create_project_of(
+        &self,
+        name: &str,
+        if_exists: IfExists,
+        engine: BranchEngine,
+    ) -> Result<Arc<Branch>> {
         let parsed = DatabaseName::parse(name)?;
         if RESERVED.contains(&name) {
             return Err(crate::name::InvalidName(format!(
@@ -276,7 +293,7 @@ impl Engine {
             wire_name: MAIN.to_owned(),
             parent: None,
             created_at_ms: now_ms,
-            engine: BranchEngine::Wal,
+            engine,
             extra: NO_EXTRA,
         };
         let project = ProjectMeta {
@@ -327,43 +344,74 @@ impl Engine {
         from: &str,
         point: Option<Point>,
     ) -> Result<Arc<Branch>> {
-        let wire_name = wire_name(project, name)?;
         let _one_at_a_time = self.changing.lock().await;
         let parent = self.find(project, from)?;
-        {
-            let catalog = self.catalog.read();
-            let known = catalog
-                .project(project)
-                .map(|project| project.branches.values());
-            if let Some(other) = known.into_iter().flatten().find(|other| {
-                other.meta.name == name || other.meta.wire_name.eq_ignore_ascii_case(&wire_name)
-            }) {
-                return Err(Error::Exists(format!(
-                    "branch '{}' of project '{project}' already exists as database '{}'",
-                    other.meta.name, other.database
-                )));
-            }
+        if parent.meta.engine != BranchEngine::Wal {
+            return Err(Error::KeptUpstream(parent.database.to_string()));
         }
+        let wire_name = self.free_wire_name(project, name)?;
         let (owner, base) = parent.locate(&self.shared, point).await?;
         // Forking never waits for data: the branch starts with the parent's state if that is at hand, and is built when it
         // is first used otherwise.
         let state = owner.published().filter(|state| state.lsn == base);
-        let meta = BranchMeta {
-            id: BranchId::random(),
+        let fork = Parent {
+            branch: owner.id(),
+            base,
+        };
+        let id = BranchId::random();
+        let meta = self.meta(&parent, name, wire_name, fork, BranchEngine::Wal, id);
+        self.enter(meta, owner, state).await
+    }
+
+    /// The wire name of a new branch called `name`, if neither is in use.
+    fn free_wire_name(&self, project: &str, name: &str) -> Result<String> {
+        let wire_name = wire_name(project, name)?;
+        let catalog = self.catalog.read();
+        let known = catalog
+            .project(project)
+            .map(|project| project.branches.values());
+        match known.into_iter().flatten().find(|other| {
+            other.meta.name == name || other.meta.wire_name.eq_ignore_ascii_case(&wire_name)
+        }) {
+            Some(other) => Err(Error::Exists(format!(
+                "branch '{}' of project '{project}' already exists as database '{}'",
+                other.meta.name, other.database
+            ))),
+            None => Ok(wire_name),
+        }
+    }
+
+    fn meta(
+        &self,
+        parent: &Branch,
+        name: &str,
+        wire_name: String,
+        fork: Parent,
+        engine: BranchEngine,
+        id: BranchId,
+    ) -> BranchMeta {
+        BranchMeta {
+            id,
             project: parent.meta.project,
             name: name.to_owned(),
             wire_name,
-            parent: Some(Parent {
-                branch: owner.id(),
-                base,
-            }),
+            parent: Some(fork),
             created_at_ms: self.shared.wall_ms(),
-            engine: BranchEngine::Wal,
+            engine,
             extra: NO_EXTRA,
-        };
+        }
+    }
+
+    /// Enters a new branch into the catalogue, forked from `owner`, with its state if that is at hand.
+    async fn enter(
+        &self,
+        meta: BranchMeta,
+        owner: Arc<Branch>,
+        state: Option<Arc<State>>,
+    ) -> Result<Arc<Branch>> {
         self.shared.store.create_branch(&meta).await?;
-        let owner = Some(owner);
-        let branch = Arc::new(Branch::new(meta, Arc::clone(&parent.project), owner, state));
+        let project = Arc::clone(&owner.project);
+        let branch = Arc::new(Branch::new(meta, project, Some(owner), state));
         self.catalog.write().add_branch(Arc::clone(&branch));
         Ok(branch)
     }

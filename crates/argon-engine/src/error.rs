@@ -58,6 +58,17 @@ pub enum Error {
         /// The branch's head.
         head: Lsn,
     },
+    /// The branch's data are in the upstream MongoDB, where this cannot be done.
+    #[error(
+        "database '{0}' is kept in an upstream MongoDB (engine 'prefix'): this needs an Argon that is connected to it, \
+         and a branch of the engine 'wal'"
+    )]
+    KeptUpstream(String),
+    /// The branch's data are in the log, and not in the upstream MongoDB.
+    #[error(
+        "database '{0}' is kept in Argon's log (engine 'wal'), so it has no branches of the engine 'prefix'"
+    )]
+    KeptInLog(String),
     /// A write of a session's past.
     #[error(
         "Retryable write with txnNumber {asked} is prohibited on session because a newer write with txnNumber {known} has already started on this session"

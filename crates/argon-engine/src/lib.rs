@@ -23,8 +23,8 @@ mod past;
 pub mod state;
 mod writer;
 
-pub use argon_storage::{BranchEngine, ClusterTime, Error as StorageError, Lsn};
+pub use argon_storage::{BranchEngine, BranchId, ClusterTime, Error as StorageError, Lsn};
 pub use branch::{Branch, Origin};
-pub use engine::{BranchInfo, Config, Database, Engine, IfExists};
+pub use engine::{BranchInfo, Config, Database, Engine, IfExists, UpstreamBranch};
 pub use error::{Error, Result};
 pub use writer::{Retry, Writer};

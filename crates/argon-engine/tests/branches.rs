@@ -348,3 +348,45 @@ async fn concurrent_writers_lose_nothing() {
     assert_eq!(after.len(), 400);
     let _: Option<Database> = engine.database("nothing").await.unwrap();
 }
+
+#[tokio::test]
+async fn branches_in_the_upstream_are_known_but_not_here() {
+    use argon_engine::{BranchEngine, BranchId};
+
+    let engine = engine_on(&store().await).await;
+    let main = engine.adopt_upstream("shop").await.unwrap();
+    assert_eq!(main.meta.engine, BranchEngine::Prefix);
+    let before = engine.catalog_generation();
+    let branch = engine
+        .create_upstream_branch("shop", "feature/x", "main", BranchId::random())
+        .await
+        .unwrap();
+    assert_ne!(engine.catalog_generation(), before);
+    assert_eq!(&*branch.database, "shop~feature-x");
+
+    let found = engine.upstream_branch("shop~feature-x").unwrap().unwrap();
+    assert_eq!(found.branch.id(), branch.id());
+    assert_eq!(found.beside, ["feature-x"]);
+    assert!(engine.upstream_branch("shop").unwrap().is_some());
+    assert!(engine.upstream_branch("shop~other").is_err());
+    assert!(engine.upstream_branch("shop~main~12").is_err());
+    assert!(engine.upstream_branch("other").unwrap().is_none());
+
+    for name in ["shop", "shop~feature-x"] {
+        let refused = engine.database(name).await;
+        assert!(matches!(refused, Err(Error::KeptUpstream(_))), "{name}");
+    }
+    let forked = engine.create_branch("shop", "y", "main", None).await;
+    assert!(matches!(forked, Err(Error::KeptUpstream(_))));
+
+    engine.create_project("log", IfExists::Keep).await.unwrap();
+    assert!(engine.adopt_upstream("log").await.is_err());
+    assert!(engine.upstream_branch("log").unwrap().is_none());
+    let copied = engine
+        .create_upstream_branch("log", "y", "main", BranchId::random())
+        .await;
+    assert!(matches!(copied, Err(Error::KeptInLog(_))));
+
+    engine.drop_branch("shop", "feature/x").await.unwrap();
+    assert!(engine.upstream_branch("shop~feature-x").is_err());
+}

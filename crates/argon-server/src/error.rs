@@ -147,7 +147,9 @@ impl From<EngineError> for Error {
             }
             // Not IllegalOperation: to a write's drivers that one means a server without retryable writes, and
             // they replace the text by their own.
-            EngineError::ReadOnlyPoint(_) => ErrorCode::CommandNotSupported,
+            EngineError::ReadOnlyPoint(_)
+            | EngineError::KeptUpstream(_)
+            | EngineError::KeptInLog(_) => ErrorCode::CommandNotSupported,
             EngineError::BeyondHead { .. } => ErrorCode::BadValue,
             EngineError::TransactionTooOld { .. } => ErrorCode::TransactionTooOld,
             EngineError::Replay { .. } => ErrorCode::OperationFailed,
