@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use argon_engine::Writer;
+use argon_mql::collation::Collation;
 use argon_mql::index::{Existing, IndexSpec};
 use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use bytes::Bytes;
 
-use super::{Access, Command, Cx, create, text, write};
+use super::{Access, Command, Cx, create, list_indexes, text, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, missing_field, unknown_field, wrong_type};
@@ -82,7 +83,10 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             let path = format!("createIndexes.indexes.{}", item.key());
             return Err(wrong_type(&path, &item.value(), "object"));
         };
-        parsed.push(Arc::new(parse(spec, lenient)?));
+        parsed.push(Given {
+            collated: spec.get("collation").is_some(),
+            spec: Arc::new(parse(spec, lenient)?),
+        });
     }
     let branch = write::branch(cx).await?;
     let answer = write::write(cx, &branch, |writer| {
@@ -92,6 +96,29 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut reply = Reply::ok();
     reply.doc().append_all(Doc::new(&answer));
     Ok(reply)
+}
+
+/// An index as it was asked for.
+struct Given {
+    spec: Arc<IndexSpec>,
+    /// Whether it says how strings are compared; otherwise its collection does.
+    collated: bool,
+}
+
+impl Given {
+    /// The index that it means in a collection that compares strings by `collation`.
+    fn within(&self, collation: Option<&Collation>) -> Result<Arc<IndexSpec>> {
+        let Some(collation) = collation.filter(|_| !self.collated) else {
+            return Ok(Arc::clone(&self.spec));
+        };
+        let mut doc = DocBuf::new();
+        doc.append_all(Doc::new(self.spec.document()));
+        doc.append(
+            "collation",
+            ValueRef::Document(Doc::new(collation.document())),
+        );
+        Ok(Arc::new(IndexSpec::parse(Doc::new(&doc.finish()))?))
+    }
 }
 
 fn parse(spec: Doc<'_>, lenient: bool) -> Result<IndexSpec> {
@@ -109,17 +136,20 @@ fn parse(spec: Doc<'_>, lenient: bool) -> Result<IndexSpec> {
     Ok(IndexSpec::parse(Doc::new(&cleaned))?)
 }
 
-fn create_indexes(
-    writer: &mut Writer,
-    collection: &str,
-    specs: &[Arc<IndexSpec>],
-) -> Result<Bytes> {
+fn create_indexes(writer: &mut Writer, collection: &str, specs: &[Given]) -> Result<Bytes> {
     let created = writer.collection(collection).is_none();
     if created {
         writer.create_collection(collection, write::implicit_options())?;
     }
     let before = count(writer, collection);
-    for spec in specs {
+    let options = writer
+        .collection(collection)
+        .map(|target| Arc::clone(&target.options));
+    let collation = options
+        .as_ref()
+        .and_then(|options| options.collation.as_deref());
+    for given in specs {
+        let spec = &given.within(collation)?;
         if spec.is_id() {
             continue;
         }
@@ -160,9 +190,10 @@ fn create_indexes(
 }
 
 fn count(writer: &Writer, collection: &str) -> usize {
-    1 + writer
-        .collection(collection)
-        .map_or(0, |target| target.indexes().len())
+    writer.collection(collection).map_or(1, |target| {
+        let id = usize::from(list_indexes::clustered(target).is_none());
+        id + target.indexes().len()
+    })
 }
 
 fn int(number: usize) -> ValueRef<'static> {

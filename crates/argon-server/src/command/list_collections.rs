@@ -5,7 +5,7 @@ use argon_mql::index::IndexSpec;
 use argon_mql::{Doc, DocBuf, ParseContext, ValueRef};
 use bytes::Bytes;
 
-use super::{Access, Command, Cx, batch, create, query, text};
+use super::{Access, Command, Cx, batch, create, list_indexes, query, text};
 use crate::error::Result;
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, unknown_field};
@@ -75,11 +75,9 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                 );
             }
             doc.close(info);
-            if !is_view {
-                doc.append(
-                    "idIndex",
-                    ValueRef::Document(Doc::new(IndexSpec::id().document())),
-                );
+            if !is_view && list_indexes::clustered(collection).is_none() {
+                let id = list_indexes::id(collection);
+                doc.append("idIndex", ValueRef::Document(Doc::new(&id)));
             }
         }
         let doc = doc.finish();

@@ -1,8 +1,8 @@
 //! `listIndexes`.
 
 use argon_engine::state::Collection;
-use argon_mql::ErrorCode;
 use argon_mql::index::IndexSpec;
+use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use bytes::Bytes;
 
 use super::{Access, Command, Cx, batch, query};
@@ -49,7 +49,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
 
 /// Every index's specification, the `_id` index first.
 pub(super) fn specs(collection: &Collection) -> Vec<Bytes> {
-    let mut specs = vec![IndexSpec::id().document().clone()];
+    let first = clustered(collection).unwrap_or_else(|| id(collection));
+    let mut specs = vec![first];
     specs.extend(
         collection
             .indexes()
@@ -57,4 +58,23 @@ pub(super) fn specs(collection: &Collection) -> Vec<Bytes> {
             .map(|index| index.spec.document().clone()),
     );
     specs
+}
+
+/// The specification of the `_id` index, which orders as its collection does.
+pub(super) fn id(collection: &Collection) -> Bytes {
+    let spec = match &collection.options.collation {
+        Some(collation) => IndexSpec::id_collated(collation),
+        None => IndexSpec::id(),
+    };
+    spec.document().clone()
+}
+
+/// What a clustered collection has in place of an `_id` index: it is kept in the order of `_id` itself.
+pub(super) fn clustered(collection: &Collection) -> Option<Bytes> {
+    let options = Doc::new(&collection.options.document);
+    let spec = options.get("clusteredIndex")?.as_document()?;
+    let mut doc = DocBuf::new();
+    doc.append_all(spec);
+    doc.append("clustered", ValueRef::Bool(true));
+    Some(doc.finish())
 }
