@@ -22,7 +22,7 @@ pub(super) struct Connect {
 }
 
 /// How long to look for the server, unless the connection string says otherwise.
-const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const SERVER_SELECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs `command` to its end on a runtime of its own.
 pub(super) fn block_on(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
@@ -77,7 +77,7 @@ pub(super) async fn list(
 }
 
 /// What went wrong, in the server's words where it spoke.
-fn plain(error: mongodb::error::Error) -> anyhow::Error {
+pub(super) fn plain(error: mongodb::error::Error) -> anyhow::Error {
     match &*error.kind {
         ErrorKind::Command(failure) => {
             anyhow::anyhow!("{} ({})", failure.message, failure.code_name)
@@ -85,6 +85,8 @@ fn plain(error: mongodb::error::Error) -> anyhow::Error {
         ErrorKind::ServerSelection { message, .. } => {
             anyhow::anyhow!("cannot reach the server: {message}")
         }
+        ErrorKind::InvalidArgument { message, .. } => anyhow::anyhow!("{message}"),
+        ErrorKind::Authentication { message, .. } => anyhow::anyhow!("{message}"),
         _ => error.into(),
     }
 }

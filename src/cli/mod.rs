@@ -3,6 +3,7 @@
 mod branches;
 mod client;
 mod completions;
+mod import;
 mod projects;
 mod serve;
 mod table;
@@ -25,6 +26,8 @@ enum Command {
     Projects(projects::Args),
     /// List, create and delete branches
     Branches(branches::Args),
+    /// Make a project out of a database of an existing MongoDB
+    Import(import::Args),
     /// Print a script that completes argon's commands in a shell
     Completions(completions::Args),
 }
@@ -38,6 +41,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(args) => serve::run(*args),
         Command::Projects(args) => client::block_on(projects::run(args)),
         Command::Branches(args) => client::block_on(branches::run(args)),
+        Command::Import(args) => import::run(args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -7,6 +7,7 @@ mod command_line;
 mod crash;
 mod disk_full;
 mod handshake;
+mod import;
 mod layering;
 mod licenses;
 mod malformed;
