@@ -35,6 +35,10 @@ differ *args:
 record filter="":
     @source scripts/env; cargo run --quiet -p argon-testkit --bin record -- "$1"
 
+# Write docs/operators.md; `just operators names` asks mongod for the names that it knows first
+operators *args:
+    @source scripts/env; cargo run --quiet -p argon-testkit --bin operators -- "$@"
+
 # Driver tests, each against a server of its own
 drivers filter="":
     scripts/drivers "$1"

@@ -27,7 +27,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["argon-engine", "argon-mql", "argon-upstream", "argon-wire"],
     ),
     ("argon-storage", &[]),
-    ("argon-testkit", &["argon-wire"]),
+    (
+        "argon-testkit",
+        &["argon-mql", "argon-server", "argon-wire"],
+    ),
     ("argon-upstream", &["argon-wire"]),
     ("argon-wire", &[]),
 ];

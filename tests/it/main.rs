@@ -12,5 +12,6 @@ mod layering;
 mod licenses;
 mod malformed;
 mod metadata;
+mod operators;
 mod startup;
 mod tidy;

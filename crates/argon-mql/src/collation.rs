@@ -16,6 +16,7 @@ use icu_collator::preferences::{CollationCaseFirst, CollationNumericOrdering};
 use icu_collator::{CollatorBorrowed, CollatorPreferences};
 use icu_locale_core::Locale;
 
+use crate::catalogue::Entry;
 use crate::value::{Doc, DocBuf, Number, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
@@ -214,6 +215,24 @@ impl Collation {
         let Ok(()) = self.0.collator.write_sort_key_utf8_to(text, out);
     }
 }
+
+/// The fields of a collation document.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    FIELDS.iter().copied().map(Entry::known)
+}
+
+const FIELDS: &[&str] = &[
+    "locale",
+    "caseLevel",
+    "caseFirst",
+    "strength",
+    "numericOrdering",
+    "alternate",
+    "maxVariable",
+    "normalization",
+    "backwards",
+    "version",
+];
 
 /// The fields of a collation document, checked one by one.
 struct Spec {

@@ -15,6 +15,7 @@
 //! The behaviour is that of MongoDB 6.0.5, as recorded in `tests/cases`.
 
 pub mod accumulator;
+pub mod catalogue;
 pub mod collation;
 mod context;
 mod env;

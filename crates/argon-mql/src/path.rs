@@ -37,6 +37,13 @@ impl Part {
     }
 }
 
+/// Whether a field in a path may be called `name`: `$` begins operators, except in the names of a DBRef's fields and of
+/// two that mongod uses itself.
+pub(crate) fn may_name_field(name: &[u8]) -> bool {
+    !name.starts_with(b"$")
+        || matches!(name, b"$db" | b"$id" | b"$recordId" | b"$ref" | b"$sortKey")
+}
+
 /// What happens when a path ends at an array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeafArray {

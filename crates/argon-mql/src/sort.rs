@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use crate::collation::Collation;
 use crate::index::{self, FIELDS_MAX};
-use crate::path::Path;
+use crate::path::{Path, may_name_field};
 use crate::value::{Doc, Number, ValueRef, key};
 use crate::{Error, ErrorCode, Result};
 
@@ -268,7 +268,7 @@ fn check_path(path: &[u8]) -> Result<()> {
                 "FieldPath field names may not be empty strings.",
             ));
         }
-        if name.starts_with(b"$") && !matches!(name, b"$ref" | b"$id" | b"$db") {
+        if !may_name_field(name) {
             return Err(Error::location(
                 16410,
                 "FieldPath field names may not start with '$'. Consider using $getField or $setField.",

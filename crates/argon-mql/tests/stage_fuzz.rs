@@ -374,7 +374,9 @@ fn from_template(at: usize, made_up: &[Value], numbers: &[Value]) -> Bytes {
 }
 
 fn stages() -> impl Strategy<Value = Bytes> {
-    let names: Vec<&'static str> = argon_mql::stage::names().collect();
+    let names: Vec<&'static str> = argon_mql::stage::entries()
+        .map(|entry| entry.name)
+        .collect();
     let number = prop_oneof![
         (-3..9).prop_map(Value::Int32),
         any::<f64>().prop_map(Value::Double),

@@ -9,6 +9,7 @@
 //! A request, start to finish: `connection` reads bytes and has `argon-wire` make a message of them; `request` reads what
 //! every command may carry; `command` finds the row and runs it; its failure becomes a code in `error` and nowhere else.
 
+pub mod catalogue;
 mod command;
 mod connection;
 mod cursor;

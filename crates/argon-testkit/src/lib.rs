@@ -9,6 +9,7 @@
 //! This crate is a development dependency only; nothing of it is in the product.
 
 pub mod case;
+pub mod catalogue;
 pub mod client;
 pub mod differ;
 pub mod mongod;

@@ -10,6 +10,7 @@
 
 mod array;
 mod extreme;
+mod javascript;
 mod merge_objects;
 mod position;
 mod sort_n;
@@ -21,11 +22,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::catalogue::Entry;
 use crate::collation::Collation;
 use crate::expr::{Expr, Operand, Scope};
 use crate::value::{Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
+pub(crate) use javascript::DISABLED as JAVASCRIPT_DISABLED;
 pub(crate) use sort_n::{SortBy, check_n, n_arguments, sorted_arguments};
 pub(crate) use std_dev::{StdDev, to_f64};
 pub(crate) use sum::Sum;
@@ -122,10 +125,15 @@ pub(crate) struct Flags {
 struct AccumulatorOp {
     name: &'static str,
     parse: Parse,
+    refused: Option<ErrorCode>,
 }
 
 /// The accumulators of `$group`, sorted by name.
 static ACCUMULATORS: &[AccumulatorOp] = &[
+    AccumulatorOp {
+        refused: Some(javascript::DISABLED),
+        ..AccumulatorOp::new("$accumulator", javascript::parse)
+    },
     AccumulatorOp::new("$addToSet", unary::<array::AddToSet>),
     AccumulatorOp::new("$avg", unary::<sum::Average>),
     AccumulatorOp::new("$bottom", sort_n::bottom),
@@ -150,13 +158,20 @@ static ACCUMULATORS: &[AccumulatorOp] = &[
 
 impl AccumulatorOp {
     const fn new(name: &'static str, parse: Parse) -> AccumulatorOp {
-        AccumulatorOp { name, parse }
+        AccumulatorOp {
+            name,
+            parse,
+            refused: None,
+        }
     }
 }
 
-/// Names of all accumulators, sorted.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    ACCUMULATORS.iter().map(|op| op.name)
+/// The accumulators, sorted.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    ACCUMULATORS.iter().map(|op| Entry {
+        name: op.name,
+        refused: op.refused,
+    })
 }
 
 impl Accumulator {

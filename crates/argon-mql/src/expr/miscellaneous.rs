@@ -6,13 +6,14 @@ use super::ops::{Args, Fold, Function, Op};
 use super::parse::Parser;
 use super::scope::{Operand, Scope};
 use super::string::int;
+use crate::accumulator::JAVASCRIPT_DISABLED;
 use crate::value::{Value, ValueRef};
 use crate::{Error, Result};
 
 pub(super) const OPS: &[Op] = &[
     Op::function("$binarySize", 1..=1, binary_size),
     Op::function("$bsonSize", 1..=1, bson_size),
-    Op::parsed("$function", function),
+    Op::refused("$function", JAVASCRIPT_DISABLED, function),
     Op::parsed("$meta", meta),
     Op::parsed("$rand", rand),
     Op::parsed("$toHashedIndexKey", |operand, parser| {
@@ -173,10 +174,10 @@ fn function(operand: ValueRef<'_>, _: &Parser<'_>) -> Result<Expr> {
             "Currently the only supported language specifier is 'js'.",
         );
     }
-    error(
-        31264,
+    Err(Error::new(
+        JAVASCRIPT_DISABLED,
         "Cannot run server-side javascript without the javascript engine enabled",
-    )
+    ))
 }
 
 /// Not a row itself: it takes an array for its value, not for its arguments.

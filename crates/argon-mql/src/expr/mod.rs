@@ -48,7 +48,8 @@ use crate::value::{DocBuf, Value, ValueRef};
 use crate::{ParseContext, Result};
 
 use node::{Call, Node};
-pub use ops::names;
+pub use ops::entries;
+pub(crate) use ops::is_known;
 pub use path::check_variable_name;
 pub use scope::{Operand, Scope, truthy};
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::Expr;
 use super::node::Call;
 use super::parse::Parser;
+use crate::catalogue::Entry;
 use crate::value::{Value, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
@@ -20,6 +21,7 @@ pub(super) enum Op {
     Parsed {
         name: &'static str,
         parse: fn(ValueRef<'_>, &Parser<'_>) -> Result<Expr>,
+        refused: Option<ErrorCode>,
     },
 }
 
@@ -220,7 +222,24 @@ impl Op {
         name: &'static str,
         parse: fn(ValueRef<'_>, &Parser<'_>) -> Result<Expr>,
     ) -> Op {
-        Op::Parsed { name, parse }
+        Op::Parsed {
+            name,
+            parse,
+            refused: None,
+        }
+    }
+
+    /// An operator that is known and refused: `parse` finds what else is wrong, and fails with `code` in the end.
+    pub(super) const fn refused(
+        name: &'static str,
+        code: ErrorCode,
+        parse: fn(ValueRef<'_>, &Parser<'_>) -> Result<Expr>,
+    ) -> Op {
+        Op::Parsed {
+            name,
+            parse,
+            refused: Some(code),
+        }
     }
 
     pub(super) const fn name(&self) -> &'static str {
@@ -259,9 +278,20 @@ static BY_NAME: LazyLock<Vec<&'static Op>> = LazyLock::new(|| {
     all
 });
 
-/// The names of all operators, sorted.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    BY_NAME.iter().map(|op| op.name())
+/// All operators, sorted.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    BY_NAME.iter().map(|op| Entry {
+        name: op.name(),
+        refused: match op {
+            Op::Function(_) => None,
+            Op::Parsed { refused, .. } => *refused,
+        },
+    })
+}
+
+/// Whether there is an operator called `name`.
+pub(crate) fn is_known(name: &[u8]) -> bool {
+    find(name).is_ok()
 }
 
 /// The operator called `name`.
@@ -401,7 +431,7 @@ mod tests {
                 assert!(pair[0].name() < pair[1].name(), "{}", pair[1].name());
             }
         }
-        let all: Vec<_> = names().collect();
+        let all: Vec<_> = entries().map(|entry| entry.name).collect();
         for pair in all.windows(2) {
             assert!(pair[0] < pair[1], "{}", pair[1]);
         }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::parse::Parser;
 use super::scope::{Operand, Scope};
+use crate::path::may_name_field;
 use crate::value::{Doc, DocBuf, Value, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
@@ -281,7 +282,7 @@ fn split(path: &str) -> Result<Vec<Box<[u8]>>> {
 pub(super) fn check_field_name(name: &[u8]) -> Result<()> {
     let (code, text) = match name {
         [] => (15998, "FieldPath field names may not be empty strings."),
-        [b'$', ..] => (
+        _ if !may_name_field(name) => (
             16410,
             "FieldPath field names may not start with '$'. Consider using $getField or $setField.",
         ),

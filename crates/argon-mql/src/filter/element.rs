@@ -1,5 +1,6 @@
 //! Element: `$exists`, `$type`.
 
+use crate::catalogue::Entry;
 use crate::expr;
 use crate::value::{BsonType, Number, ValueRef};
 use crate::{Error, Result};
@@ -39,6 +40,12 @@ pub(super) const TYPES: &[(&str, i32, BsonType)] = &[
     ("timestamp", 17, BsonType::Timestamp),
     ("undefined", 6, BsonType::Undefined),
 ];
+
+/// The names by which a filter may call types.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    let names = TYPES.iter().map(|(name, ..)| *name);
+    names.chain(["number"]).map(Entry::known)
+}
 
 /// What the alias `number` stands for.
 pub(super) const NUMBERS: &[BsonType] = &[

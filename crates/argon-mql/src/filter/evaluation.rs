@@ -24,9 +24,12 @@ pub(super) const TOP: &[TopOp] = &[
     TopOp::new("$comment", |_| Ok(None)),
     TopOp::new("$expr", expr),
     TopOp::new("$sampleRate", sample_rate),
-    TopOp::new("$text", text),
-    TopOp::new("$where", where_),
+    TopOp::refused("$text", ErrorCode::IndexNotFound, text),
+    TopOp::refused("$where", NO_SCRIPTING, where_),
 ];
+
+/// What a mongod without server-side scripting answers to `$where`.
+const NO_SCRIPTING: ErrorCode = ErrorCode::location(6_108_304);
 
 fn always(operand: &TopOperand<'_>, value: bool) -> Result<Option<Node>> {
     let name = operand.name;
@@ -81,8 +84,8 @@ fn where_(operand: &TopOperand<'_>) -> Result<Option<Node>> {
         ValueRef::String(code) | ValueRef::JavaScript(code) if code.is_empty() => {
             Err(Error::bad_value("code for $where cannot be empty"))
         }
-        ValueRef::String(_) | ValueRef::JavaScript(_) => Err(Error::location(
-            6108304,
+        ValueRef::String(_) | ValueRef::JavaScript(_) => Err(Error::new(
+            NO_SCRIPTING,
             "no globalScriptEngine in $where parsing",
         )),
         ValueRef::JavaScriptWithScope { .. } => Err(Error::location(

@@ -6,12 +6,12 @@ use super::parse::{FieldOp, Operand};
 use super::tree::Node;
 
 pub(super) const OPS: &[FieldOp] = &[
-    FieldOp::new("$geoIntersects", unsupported),
-    FieldOp::new("$geoNear", near),
-    FieldOp::new("$geoWithin", unsupported),
-    FieldOp::new("$near", near),
-    FieldOp::new("$nearSphere", near),
-    FieldOp::new("$within", unsupported),
+    FieldOp::refused("$geoIntersects", ErrorCode::BadValue, unsupported),
+    FieldOp::refused("$geoNear", ErrorCode::NoQueryExecutionPlans, near),
+    FieldOp::refused("$geoWithin", ErrorCode::BadValue, unsupported),
+    FieldOp::refused("$near", ErrorCode::NoQueryExecutionPlans, near),
+    FieldOp::refused("$nearSphere", ErrorCode::NoQueryExecutionPlans, near),
+    FieldOp::refused("$within", ErrorCode::BadValue, unsupported),
 ];
 
 /// There are no geospatial indexes, so this is what mongod answers.

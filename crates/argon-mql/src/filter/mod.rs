@@ -29,6 +29,10 @@ use crate::path::Path;
 use crate::value::{Doc, FieldName, Fields, Value, ValueRef};
 use crate::{Env, ParseContext, Result};
 
+pub use element::entries as type_aliases;
+pub use parse::entries;
+pub use schema::entries as schema_entries;
+
 pub use bitwise::{BitTest, Bits};
 pub use comparison::{Compare, CompareOp, In};
 pub use reason::failure;

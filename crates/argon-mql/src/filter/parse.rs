@@ -2,10 +2,11 @@
 
 use bstr::BStr;
 
+use crate::catalogue::Entry;
 use crate::path::Path;
 use crate::regex::Regex;
 use crate::value::{Doc, ValueRef};
-use crate::{Error, ParseContext, Result};
+use crate::{Error, ErrorCode, ParseContext, Result};
 
 use super::comparison::{CompareOp, compare};
 use super::tree::{Leaf, Node, Predicate};
@@ -15,6 +16,8 @@ use super::{array, bitwise, comparison, element, evaluation, geo, logical, schem
 pub(super) struct FieldOp {
     pub(super) name: &'static str,
     parse: fn(&Operand<'_>) -> Result<Node>,
+    /// The error it is refused with, if it is only known by name.
+    refused: Option<ErrorCode>,
 }
 
 impl FieldOp {
@@ -22,7 +25,24 @@ impl FieldOp {
         name: &'static str,
         parse: fn(&Operand<'_>) -> Result<Node>,
     ) -> FieldOp {
-        FieldOp { name, parse }
+        FieldOp {
+            name,
+            parse,
+            refused: None,
+        }
+    }
+
+    /// An operator that is known and refused: `parse` finds what else is wrong, and fails with `code` in the end.
+    pub(super) const fn refused(
+        name: &'static str,
+        code: ErrorCode,
+        parse: fn(&Operand<'_>) -> Result<Node>,
+    ) -> FieldOp {
+        FieldOp {
+            name,
+            parse,
+            refused: Some(code),
+        }
     }
 }
 
@@ -31,6 +51,8 @@ pub(super) struct TopOp {
     pub(super) name: &'static str,
     /// Gives nothing if the operator is no condition (`$comment`).
     parse: fn(&TopOperand<'_>) -> Result<Option<Node>>,
+    /// The error it is refused with, if it is only known by name.
+    refused: Option<ErrorCode>,
 }
 
 impl TopOp {
@@ -38,7 +60,24 @@ impl TopOp {
         name: &'static str,
         parse: fn(&TopOperand<'_>) -> Result<Option<Node>>,
     ) -> TopOp {
-        TopOp { name, parse }
+        TopOp {
+            name,
+            parse,
+            refused: None,
+        }
+    }
+
+    /// As [`FieldOp::refused`].
+    pub(super) const fn refused(
+        name: &'static str,
+        code: ErrorCode,
+        parse: fn(&TopOperand<'_>) -> Result<Option<Node>>,
+    ) -> TopOp {
+        TopOp {
+            name,
+            parse,
+            refused: Some(code),
+        }
     }
 }
 
@@ -55,6 +94,16 @@ const FIELD_OPS: &[&[FieldOp]] = &[
 
 /// All operators on documents, category by category.
 const TOP_OPS: &[&[TopOp]] = &[evaluation::TOP, logical::TOP, schema::TOP];
+
+/// All operators, those on fields first.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    let on_fields = FIELD_OPS.iter().flat_map(|ops| ops.iter());
+    let on_documents = TOP_OPS.iter().flat_map(|ops| ops.iter());
+    let on_fields = on_fields.map(|op| (op.name, op.refused));
+    on_fields
+        .chain(on_documents.map(|op| (op.name, op.refused)))
+        .map(|(name, refused)| Entry { name, refused })
+}
 
 /// The operator on fields called `name`.
 pub(super) fn field_op(name: &BStr) -> Option<&'static FieldOp> {

@@ -25,6 +25,8 @@ use crate::value::{Doc, DocBuf, ValueRef, equal};
 pub use conflict::Existing;
 pub use duplicate::DuplicateKey;
 pub use keys::{IndexKeys, Multikey};
+pub use options::options;
+pub use pattern::kinds;
 
 pub(crate) use expand::{combinations, plain_value};
 pub(crate) use wildcard::append_path as append_wildcard_path;

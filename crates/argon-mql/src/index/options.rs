@@ -1,5 +1,6 @@
 //! The options of an index specification: which there are, and of which type.
 
+use crate::catalogue::Entry;
 use crate::value::{Doc, DocBuf, Number, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
@@ -53,6 +54,18 @@ pub(super) const OPTIONS: &[(&str, Takes)] = &[
 
 /// Options that an `_id` index may have.
 pub(super) const ID_OPTIONS: &[&str] = &["v", "key", "name", "ns", "collation"];
+
+/// The options of an index. The last two are for servers to send each other, and unknown options here.
+pub fn options() -> impl Iterator<Item = Entry> {
+    let refused = ["clustered", "originalSpec"].map(|name| Entry {
+        name,
+        refused: Some(ErrorCode::InvalidIndexSpecificationOption),
+    });
+    OPTIONS
+        .iter()
+        .map(|(name, _)| Entry::known(name))
+        .chain(refused)
+}
 
 /// The options of one specification, the last where one is given twice.
 pub(super) struct Options<'a> {

@@ -1,9 +1,32 @@
 //! Key patterns: the fields of an index, and what a pattern may say.
 
 use super::{FIELDS_MAX, Field, Kind};
+use crate::catalogue::Entry;
 use crate::path::Path;
 use crate::value::{Doc, Number, ValueRef};
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
+
+/// The kinds of keys; [`parse_pattern`] refuses the text and geospatial ones as a server does that lacks them.
+pub fn kinds() -> impl Iterator<Item = Entry> {
+    let refused = |name| Entry {
+        name,
+        refused: Some(ErrorCode::CannotCreateIndex),
+    };
+    ["1", "-1", "$**", "hashed"]
+        .map(Entry::known)
+        .into_iter()
+        .chain(
+            [
+                "2d",
+                "2dsphere",
+                "2dsphere_bucket",
+                "geoHaystack",
+                "text",
+                "wildcard",
+            ]
+            .map(refused),
+        )
+}
 
 /// Why a key pattern is wrong.
 pub(super) enum Bad {

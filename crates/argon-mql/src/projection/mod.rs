@@ -18,6 +18,8 @@ use crate::value::Doc;
 use crate::{Env, Error, ErrorCode, ParseContext, Result};
 use tree::Node;
 
+pub use parse::entries;
+
 /// Largest document that may come back, in bytes.
 ///
 /// Source: mongod 6.0.5, "Size must be between 0 and 16793600(16MB)".

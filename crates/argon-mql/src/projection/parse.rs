@@ -4,8 +4,10 @@ use bstr::ByteSlice;
 
 use super::tree::{Child, Meta, Node, Slice, enter, insert};
 use super::{Flavor, Projection};
+use crate::catalogue::Entry;
 use crate::expr::{self, Expr};
 use crate::filter::Filter;
+use crate::path::may_name_field;
 use crate::sort::Sort;
 use crate::update::{self, show};
 use crate::value::{Doc, DocBuf, Element, Number, ValueRef};
@@ -118,7 +120,7 @@ impl Reader<'_> {
                     "FieldPath field names may not be empty strings.",
                 ));
             }
-            if part.starts_with(b"$") {
+            if !may_name_field(part) {
                 return Err(dollar_name());
             }
             path.push(part);
@@ -210,10 +212,10 @@ impl Reader<'_> {
                 "An empty sub-projection is not a valid value. Found empty object at path",
             ));
         };
-        if first.key().starts_with(b"$") && inner.iter().nth(1).is_none() {
+        if !may_name_field(first.key()) && inner.iter().nth(1).is_none() {
             return self.operator(path, element, &first);
         }
-        if inner.iter().any(|field| field.key().starts_with(b"$")) {
+        if inner.iter().any(|field| !may_name_field(field.key())) {
             return Err(dollar_name());
         }
         enter(&self.root, path)?;
@@ -239,7 +241,7 @@ impl Reader<'_> {
                 ErrorCode::InvalidPipelineOperator,
                 "Cannot use $elemMatch in this context",
             )),
-            _ if !expr::names().any(|known| known.as_bytes() == name) => Err(Error::location(
+            _ if !expr::is_known(name) => Err(Error::location(
                 31325,
                 format!("Unknown expression {}", operator.key()),
             )),
@@ -436,6 +438,13 @@ impl Reader<'_> {
             simple,
         })
     }
+}
+
+/// What a projection's field may be besides 0, 1 and an expression.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    ["$", "$elemMatch", "$meta", "$slice"]
+        .into_iter()
+        .map(Entry::known)
 }
 
 /// Reads the argument of `$slice`: a count, or skip and limit.

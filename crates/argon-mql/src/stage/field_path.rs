@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::path::may_name_field;
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Error, Result};
 
@@ -38,7 +39,7 @@ impl FieldPath {
                     "FieldPath field names may not be empty strings.",
                 ));
             }
-            if name.starts_with(b"$") {
+            if !may_name_field(name) {
                 return Err(Error::location(
                     16410,
                     "FieldPath field names may not start with '$'. Consider using $getField or $setField.",

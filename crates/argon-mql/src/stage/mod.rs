@@ -32,6 +32,7 @@ mod options;
 mod pipeline;
 mod project;
 mod redact;
+mod refused;
 mod reorder;
 mod replace_root;
 mod sample;
@@ -50,12 +51,14 @@ mod unwind;
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::catalogue::Entry;
 use crate::filter::Filter;
 use crate::sort::Sort;
 use crate::value::ValueRef;
-use crate::{Error, ParseContext, Result};
+use crate::{Error, ErrorCode, ParseContext, Result};
 
 pub use pipeline::{Leading, Pipeline};
+pub use set_window_fields::entries as window_functions;
 pub use sink::{Merge, Sink, WhenMatched, WhenNotMatched};
 pub use source::{Context, Documents, Reader, Source};
 pub use system::SystemSource;
@@ -142,6 +145,8 @@ struct StageOp {
     parse: Parse,
     position: Position,
     in_facet: bool,
+    /// The error it is refused with, if it is only known by name.
+    refused: Option<ErrorCode>,
 }
 
 /// What a stage's row parses its argument with; some names stand for several stages.
@@ -166,6 +171,7 @@ impl StageOp {
             parse,
             position: Position::Anywhere,
             in_facet: true,
+            refused: None,
         }
     }
 
@@ -175,6 +181,15 @@ impl StageOp {
             parse,
             position: Position::First,
             in_facet: false,
+            refused: None,
+        }
+    }
+
+    /// A stage that is known and refused: `parse` finds what else is wrong, and fails with `code` in the end.
+    const fn refused(name: &'static str, code: ErrorCode, parse: Parse) -> StageOp {
+        StageOp {
+            refused: Some(code),
+            ..StageOp::first(name, parse)
         }
     }
 
@@ -184,6 +199,7 @@ impl StageOp {
             parse,
             position: Position::Last,
             in_facet: false,
+            refused: None,
         }
     }
 }
@@ -194,7 +210,11 @@ static STAGES: &[StageOp] = &[
     StageOp::anywhere("$addFields", add_fields::parse),
     StageOp::anywhere("$bucket", bucket::parse),
     StageOp::anywhere("$bucketAuto", bucket_auto::parse),
-    StageOp::first("$changeStream", options::change_stream),
+    StageOp::refused(
+        "$changeStream",
+        refused::NOT_A_REPLICA_SET,
+        refused::change_stream,
+    ),
     StageOp::first("$collStats", system::coll_stats),
     StageOp::anywhere("$count", count::parse),
     StageOp::first("$currentOp", system::current_op),
@@ -205,25 +225,60 @@ static STAGES: &[StageOp] = &[
         ..StageOp::anywhere("$facet", facet::parse)
     },
     StageOp::anywhere("$fill", fill::parse),
-    StageOp::first("$geoNear", options::geo_near),
+    StageOp::refused(
+        "$geoNear",
+        ErrorCode::NoQueryExecutionPlans,
+        refused::geo_near,
+    ),
     StageOp::anywhere("$graphLookup", graph_lookup::parse),
     StageOp::anywhere("$group", group::parse),
     StageOp::first("$indexStats", system::index_stats),
     StageOp::anywhere("$limit", limit::parse),
+    StageOp::refused(
+        "$listCachedAndActiveUsers",
+        ErrorCode::QueryFeatureNotAllowed,
+        refused::list_cached_and_active_users,
+    ),
+    StageOp::refused(
+        "$listCatalog",
+        ErrorCode::CommandNotSupported,
+        refused::list_catalog,
+    ),
     StageOp::first("$listLocalSessions", system::list_local_sessions),
     StageOp::first("$listSessions", system::list_sessions),
     StageOp::anywhere("$lookup", lookup::parse),
     StageOp::anywhere("$match", match_::parse),
     StageOp::last("$merge", sink::merge),
+    StageOp::refused(
+        "$mergeCursors",
+        refused::NOT_FOR_USERS,
+        refused::not_for_users,
+    ),
+    StageOp::refused(
+        "$operationMetrics",
+        ErrorCode::CommandNotSupported,
+        refused::operation_metrics,
+    ),
     StageOp::last("$out", sink::out),
     StageOp::first("$planCacheStats", system::plan_cache_stats),
     StageOp::anywhere("$project", project::parse),
+    StageOp::refused("$queue", refused::NOT_FOR_USERS, refused::not_for_users),
     StageOp::anywhere("$redact", redact::parse),
     StageOp::anywhere("$replaceRoot", replace_root::replace_root),
     StageOp::anywhere("$replaceWith", replace_root::replace_with),
     StageOp::anywhere("$sample", sample::parse),
     StageOp::anywhere("$set", add_fields::parse),
+    StageOp::refused(
+        "$setVariableFromSubPipeline",
+        refused::NOT_FOR_USERS,
+        refused::not_for_users,
+    ),
     StageOp::anywhere("$setWindowFields", set_window_fields::parse),
+    StageOp::refused(
+        "$shardedDataDistribution",
+        refused::NO_SHARDS,
+        refused::sharded_data_distribution,
+    ),
     StageOp::anywhere("$skip", skip::parse),
     StageOp::anywhere("$sort", sort::parse),
     StageOp::anywhere("$sortByCount", sort_by_count::parse),
@@ -232,9 +287,17 @@ static STAGES: &[StageOp] = &[
     StageOp::anywhere("$unwind", unwind::parse),
 ];
 
-/// Names of all stages, sorted.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    STAGES.iter().map(|op| op.name)
+/// The stages, sorted.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    STAGES.iter().map(|op| Entry {
+        name: op.name,
+        refused: op.refused,
+    })
+}
+
+/// Whether there is a stage called `name`.
+pub(crate) fn is_known(name: &[u8]) -> bool {
+    find(name).is_ok()
 }
 
 fn find(name: &[u8]) -> Result<&'static StageOp> {

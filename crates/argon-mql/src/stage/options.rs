@@ -1,13 +1,11 @@
-//! What several stages' arguments have in common, and stages that are refused or do nothing.
+//! What several stages' arguments have in common, and a stage that does nothing.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::{Context, Source, Stage, StageContext};
+use super::{Source, Stage, StageContext};
 use crate::value::ValueRef;
 use crate::value::decimal::Decimal;
-use crate::{Error, ErrorCode, Result};
+use crate::{Error, Result};
 
 /// Why a value is no count.
 pub(super) enum NotACount {
@@ -69,56 +67,4 @@ pub(super) fn inhibit(
     }
     out.push(Box::new(Through));
     Ok(())
-}
-
-/// Change streams are no part of the language: what they read is the log.
-pub(super) fn change_stream(
-    _: ValueRef<'_>,
-    _: &StageContext<'_>,
-    _: &mut Vec<Box<dyn Stage>>,
-) -> Result<()> {
-    Err(Error::location(
-        40573,
-        "The $changeStream stage is only supported on replica sets",
-    ))
-}
-
-/// `$geoNear`, for which there is never an index: geographic ones are not supported.
-#[derive(Debug)]
-struct GeoNear;
-
-pub(super) fn geo_near(
-    value: ValueRef<'_>,
-    _: &StageContext<'_>,
-    out: &mut Vec<Box<dyn Stage>>,
-) -> Result<()> {
-    if value
-        .as_document()
-        .and_then(|spec| spec.get("near"))
-        .is_none()
-    {
-        return Err(Error::location(
-            5_860_400,
-            "$geoNear requires a 'near' argument",
-        ));
-    }
-    out.push(Box::new(GeoNear));
-    Ok(())
-}
-
-impl Stage for GeoNear {
-    fn open(self: Arc<Self>, _: Box<dyn Source>) -> Box<dyn Source> {
-        Box::new(NoGeoIndex)
-    }
-}
-
-struct NoGeoIndex;
-
-impl Source for NoGeoIndex {
-    fn next(&mut self, _: &Context<'_>) -> Result<Option<Bytes>> {
-        Err(Error::new(
-            ErrorCode::NoQueryExecutionPlans,
-            "error processing query: unable to find index for $geoNear query",
-        ))
-    }
 }

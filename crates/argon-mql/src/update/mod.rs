@@ -28,10 +28,13 @@ use std::cell::Cell;
 
 use bytes::Bytes;
 
+use crate::catalogue::Entry;
 use crate::value::{Doc, DocBuf, ValueRef};
-use crate::{Env, Error, Filter, ParseContext, Result};
+use crate::{Env, Error, ErrorCode, Filter, ParseContext, Result};
 pub(crate) use array_filter::refuse_outside_queries;
 pub(crate) use walk::copy_range;
+
+pub use push::entries as push_clauses;
 
 use array_filter::ArrayFilters;
 use modifier::{Operand, Parsed, Place};
@@ -274,9 +277,14 @@ impl Update {
     }
 }
 
-/// Names of all update operators, sorted.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    modifier::OPS.iter().map(|op| op.name)
+/// The update operators, sorted.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    let refused = Entry {
+        name: modifier::INTERNAL,
+        refused: Some(ErrorCode::FailedToParse),
+    };
+    let known = modifier::OPS.iter().map(|op| Entry::known(op.name));
+    known.chain([refused])
 }
 
 /// Compiles modifiers.

@@ -238,6 +238,9 @@ pub(super) const OPS: &[UpdateOp] = &[
     },
 ];
 
+/// The version of an entry of the log, which mongod knows and takes from nobody.
+pub(super) const INTERNAL: &str = "$v";
+
 /// The row of the operator `name`.
 ///
 /// # Errors
@@ -245,6 +248,10 @@ pub(super) const OPS: &[UpdateOp] = &[
 pub(super) fn find(name: &BStr) -> Result<&'static UpdateOp> {
     match OPS.binary_search_by(|op| op.name.as_bytes().cmp(name)) {
         Ok(at) => Ok(&OPS[at]),
+        Err(_) if name == INTERNAL => Err(Error::new(
+            ErrorCode::FailedToParse,
+            "The $v update field is only recognized internally",
+        )),
         Err(_) => Err(Error::new(
             ErrorCode::FailedToParse,
             format!(

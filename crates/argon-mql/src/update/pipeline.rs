@@ -122,7 +122,7 @@ pub(super) fn check(stages: Doc<'_>) -> Result<()> {
                 "A pipeline stage specification object must contain exactly one field.",
             ));
         };
-        if !stage::names().any(|name| name.as_bytes() == &**first.key()) {
+        if !stage::is_known(first.key()) {
             return Err(Error::location(
                 40324,
                 format!("Unrecognized pipeline stage name: '{}'", first.key()),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bstr::ByteSlice;
 
 use super::modifier::{Modifier, Operand, Outcome, Parsed, Place, Trail};
+use crate::catalogue::Entry;
 use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, Number, ValueRef, compare_with};
 use crate::{Error, Result, Value};
@@ -49,6 +50,14 @@ pub(super) fn push(operand: &Operand<'_>, out: &mut Parsed) -> Result<()> {
     }
     operand.add(push, out);
     Ok(())
+}
+
+/// The clauses beside `$each`.
+const CLAUSES: &[&str] = &["$each", "$position", "$slice", "$sort"];
+
+/// The modifiers of `$push`.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    CLAUSES.iter().copied().map(Entry::known)
 }
 
 impl Push {

@@ -99,9 +99,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) operation: &'a Operation,
 }
 
-/// Every command, by name.
-pub(crate) const COMMANDS: &[Command] = &[
-    refused::MERGE_AUTHZ_COLLECTIONS,
+/// The commands, by name; those that are only refused are in [`refused::COMMANDS`].
+const COMMANDS: &[Command] = &[
     refused::ABORT_TRANSACTION,
     aggregate::COMMAND,
     authentication::AUTHENTICATE,
@@ -111,7 +110,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     coll_mod::COMMAND,
     coll_stats::COMMAND,
     refused::COMMIT_TRANSACTION,
-    refused::COMPACT,
     diagnostic::CONNECTION_STATUS,
     diagnostic::CONN_POOL_STATS,
     diagnostic::CONN_POOL_SYNC,
@@ -121,8 +119,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     branch::CREATE_BRANCH,
     create_indexes::COMMAND,
     branch::CREATE_PROJECT,
-    refused::CREATE_ROLE,
-    refused::CREATE_USER,
     diagnostic::CURRENT_OP,
     diagnostic::DATA_SIZE,
     diagnostic::DB_HASH,
@@ -130,18 +126,13 @@ pub(crate) const COMMANDS: &[Command] = &[
     delete::COMMAND,
     distinct::COMMAND,
     drop::COMMAND,
-    refused::DROP_ALL_ROLES_FROM_DATABASE,
-    refused::DROP_ALL_USERS_FROM_DATABASE,
     branch::DROP_BRANCH,
     drop_database::COMMAND,
     drop_indexes::COMMAND,
     branch::DROP_PROJECT,
-    refused::DROP_ROLE,
-    refused::DROP_USER,
     session::END_SESSIONS,
     explain::COMMAND,
     diagnostic::FEATURES,
-    refused::FILE_MD5,
     find::COMMAND,
     find_and_modify::COMMAND,
     cluster::FLUSH_ROUTER_CONFIG,
@@ -154,9 +145,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     get_more::COMMAND,
     authentication::GET_NONCE,
     administration::GET_PARAMETER,
-    refused::GRANT_PRIVILEGES_TO_ROLE,
-    refused::GRANT_ROLES_TO_ROLE,
-    refused::GRANT_ROLES_TO_USER,
     hello::HELLO,
     diagnostic::HOST_INFO,
     insert::COMMAND,
@@ -178,42 +166,37 @@ pub(crate) const COMMANDS: &[Command] = &[
     diagnostic::LOCK_INFO,
     authentication::LOGOUT,
     administration::LOG_ROTATE,
-    refused::MAP_REDUCE,
     ping::COMMAND,
     administration::PLAN_CACHE_CLEAR,
     administration::PLAN_CACHE_CLEAR_FILTERS,
     administration::PLAN_CACHE_LIST_FILTERS,
-    refused::PLAN_CACHE_SET_FILTER,
     administration::PROFILE,
     session::REFRESH_SESSIONS,
-    refused::RE_INDEX,
     rename_collection::COMMAND,
     cluster::REPL_SET_GET_STATUS,
-    refused::REVOKE_PRIVILEGES_FROM_ROLE,
-    refused::REVOKE_ROLES_FROM_ROLE,
-    refused::REVOKE_ROLES_FROM_USER,
     authentication::ROLES_INFO,
     authentication::SASL_CONTINUE,
     authentication::SASL_START,
     diagnostic::SERVER_STATUS,
-    refused::SET_CLUSTER_PARAMETER,
-    refused::SET_DEFAULT_RW_CONCERN,
-    refused::SET_FEATURE_COMPATIBILITY_VERSION,
     administration::SET_PARAMETER,
     administration::SHUTDOWN,
     session::START_SESSION,
     update::COMMAND,
-    refused::UPDATE_ROLE,
-    refused::UPDATE_USER,
     authentication::USERS_INFO,
     diagnostic::VALIDATE,
     diagnostic::WHATS_MY_URI,
 ];
 
+/// Every command, by name.
+pub(crate) static ALL: LazyLock<Vec<&'static Command>> = LazyLock::new(|| {
+    let mut all: Vec<_> = COMMANDS.iter().chain(refused::COMMANDS).collect();
+    all.sort_by_cached_key(|command| command.name.to_ascii_lowercase());
+    all
+});
+
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Command>> = LazyLock::new(|| {
-    COMMANDS
-        .iter()
-        .flat_map(|command| {
+    ALL.iter()
+        .flat_map(|&command| {
             command
                 .aliases
                 .iter()
@@ -250,6 +233,13 @@ const IN_QUERY: &[&str] = &[
     "buildInfo",
     "buildinfo",
 ];
+
+/// Whether the command called `name` is known and not supported.
+pub(crate) fn is_refused(name: &str) -> bool {
+    refused::COMMANDS.iter().any(|command| command.name == name)
+}
+
+pub use administration::parameters;
 
 /// Whether the command called `name` is in version 1 of the Stable API.
 pub(crate) fn is_in_stable_api(name: &str) -> bool {
@@ -394,15 +384,12 @@ mod tests {
 
     #[test]
     fn rows_are_sorted_and_names_unique() {
-        assert!(
-            COMMANDS.windows(2).all(|pair| {
+        for rows in [COMMANDS, refused::COMMANDS] {
+            assert!(rows.windows(2).all(|pair| {
                 pair[0].name.to_ascii_lowercase() < pair[1].name.to_ascii_lowercase()
-            })
-        );
-        let names: usize = COMMANDS
-            .iter()
-            .map(|command| 1 + command.aliases.len())
-            .sum();
+            }));
+        }
+        let names: usize = ALL.iter().map(|command| 1 + command.aliases.len()).sum();
         assert_eq!(names, BY_NAME.len());
     }
 }

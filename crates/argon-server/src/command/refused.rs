@@ -30,49 +30,111 @@ fn not_supported(cx: &Cx<'_>) -> Result<Reply> {
 const USERS: &str = "Not supported yet: Argon has no users.";
 const REWRITE: &str = "Not supported: a collection has no file of its own that could be rewritten.";
 
-pub(super) const COMPACT: Command = refused("compact", &[], REWRITE);
-pub(super) const CREATE_ROLE: Command = refused("createRole", &[], USERS);
-pub(super) const CREATE_USER: Command = refused("createUser", &[], USERS);
-pub(super) const DROP_ALL_ROLES_FROM_DATABASE: Command =
-    refused("dropAllRolesFromDatabase", &[], USERS);
-pub(super) const DROP_ALL_USERS_FROM_DATABASE: Command =
-    refused("dropAllUsersFromDatabase", &[], USERS);
-pub(super) const DROP_ROLE: Command = refused("dropRole", &[], USERS);
-pub(super) const DROP_USER: Command = refused("dropUser", &[], USERS);
-pub(super) const FILE_MD5: Command = refused("filemd5", &[], "Not supported yet.");
-pub(super) const GRANT_PRIVILEGES_TO_ROLE: Command = refused("grantPrivilegesToRole", &[], USERS);
-pub(super) const GRANT_ROLES_TO_ROLE: Command = refused("grantRolesToRole", &[], USERS);
-pub(super) const GRANT_ROLES_TO_USER: Command = refused("grantRolesToUser", &[], USERS);
-pub(super) const MAP_REDUCE: Command = refused(
-    "mapReduce",
-    &["mapreduce"],
-    "Not supported: Argon runs no JavaScript; use aggregate.",
-);
-pub(super) const MERGE_AUTHZ_COLLECTIONS: Command = refused("_mergeAuthzCollections", &[], USERS);
-pub(super) const PLAN_CACHE_SET_FILTER: Command = refused(
-    "planCacheSetFilter",
-    &[],
-    "Not supported: name an index with a hint.",
-);
-pub(super) const RE_INDEX: Command = refused("reIndex", &["reindex"], REWRITE);
-pub(super) const REVOKE_PRIVILEGES_FROM_ROLE: Command =
-    refused("revokePrivilegesFromRole", &[], USERS);
-pub(super) const REVOKE_ROLES_FROM_ROLE: Command = refused("revokeRolesFromRole", &[], USERS);
-pub(super) const REVOKE_ROLES_FROM_USER: Command = refused("revokeRolesFromUser", &[], USERS);
-pub(super) const SET_CLUSTER_PARAMETER: Command =
-    refused("setClusterParameter", &[], "Not supported.");
-pub(super) const SET_DEFAULT_RW_CONCERN: Command = refused(
-    "setDefaultRWConcern",
-    &[],
-    "Not supported: every write waits until it is durable.",
-);
-pub(super) const SET_FEATURE_COMPATIBILITY_VERSION: Command = refused(
-    "setFeatureCompatibilityVersion",
-    &[],
-    "Not supported: it is always 6.0.",
-);
-pub(super) const UPDATE_ROLE: Command = refused("updateRole", &[], USERS);
-pub(super) const UPDATE_USER: Command = refused("updateUser", &[], USERS);
+/// They all answer `CommandNotSupported`. Sorted as [`super::COMMANDS`] is.
+pub(super) const COMMANDS: &[Command] = &[
+    refused("_mergeAuthzCollections", &[], USERS),
+    refused(
+        "appendOplogNote",
+        &[],
+        "Not supported: the log holds what happened to documents, and no notes.",
+    ),
+    refused(
+        "applyOps",
+        &[],
+        "Not supported: the log is written by commands only.",
+    ),
+    refused("compact", &[], REWRITE),
+    refused(
+        "compactStructuredEncryptionData",
+        &[],
+        "Not supported: there are no encrypted collections.",
+    ),
+    refused("createRole", &[], USERS),
+    refused("createUser", &[], USERS),
+    refused(
+        "dbCheck",
+        &[],
+        "Not supported: there are no secondaries to compare; use validate.",
+    ),
+    refused("dropAllRolesFromDatabase", &[], USERS),
+    refused("dropAllUsersFromDatabase", &[], USERS),
+    refused(
+        "dropConnections",
+        &[],
+        "Not supported: Argon has no connections to other servers.",
+    ),
+    refused("dropRole", &[], USERS),
+    refused("dropUser", &[], USERS),
+    refused("filemd5", &[], "Not supported yet."),
+    refused(
+        "getClusterParameter",
+        &[],
+        "Not supported: there are no cluster parameters; use getParameter.",
+    ),
+    refused("getDiagnosticData", &[], "Not supported: use serverStatus."),
+    refused("grantPrivilegesToRole", &[], USERS),
+    refused("grantRolesToRole", &[], USERS),
+    refused("grantRolesToUser", &[], USERS),
+    refused(
+        "mapReduce",
+        &["mapreduce"],
+        "Not supported: Argon runs no JavaScript; use aggregate.",
+    ),
+    refused(
+        "planCacheSetFilter",
+        &[],
+        "Not supported: name an index with a hint.",
+    ),
+    refused("reIndex", &["reindex"], REWRITE),
+    refused("revokePrivilegesFromRole", &[], USERS),
+    refused("revokeRolesFromRole", &[], USERS),
+    refused("revokeRolesFromUser", &[], USERS),
+    refused(
+        "rotateCertificates",
+        &[],
+        "Not supported: Argon has no TLS.",
+    ),
+    refused("setClusterParameter", &[], "Not supported."),
+    refused(
+        "setDefaultRWConcern",
+        &[],
+        "Not supported: every write waits until it is durable.",
+    ),
+    refused(
+        "setFeatureCompatibilityVersion",
+        &[],
+        "Not supported: it is always 6.0.",
+    ),
+    refused(
+        "setFreeMonitoring",
+        &[],
+        "Not supported: Argon reports to nobody.",
+    ),
+    refused(
+        "setIndexCommitQuorum",
+        &[],
+        "Not supported: indexes are built by one server.",
+    ),
+    refused(
+        "setProfilingFilterGlobally",
+        &[],
+        "Not supported: Argon has no profiler.",
+    ),
+    refused(
+        "setUserWriteBlockMode",
+        &[],
+        "Not supported: name a point in history to have a database that is only read.",
+    ),
+    refused("startRecordingTraffic", &[], "Not supported."),
+    refused("stopRecordingTraffic", &[], "Not supported."),
+    refused("updateRole", &[], USERS),
+    refused("updateUser", &[], USERS),
+    refused(
+        "validateDBMetadata",
+        &[],
+        "Not supported: no collection uses what the Stable API has not.",
+    ),
+];
 
 /// Source: what mongod 6.0.5 answers to drivers older than 3.6, which are not supported any more.
 pub(super) const GET_LAST_ERROR: Command = Command {

@@ -16,10 +16,11 @@ mod scalar;
 
 use bytes::Bytes;
 
+use crate::catalogue::Entry;
 use crate::path::Path;
 use crate::regex::Regex;
 use crate::value::{BsonType, Decimal, Doc, DocBuf, Value, ValueRef};
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 use super::comparison::Compare;
 use super::number::{NotInteger, exact_integer};
@@ -156,6 +157,19 @@ const SILENT: &[&str] = &[
     "exclusiveMinimum",
     "title",
 ];
+
+/// The keywords, also those that are refused.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    let keywords = KEYWORDS.iter().flat_map(|group| group.iter());
+    let names = keywords
+        .map(|keyword| keyword.name)
+        .chain(SILENT.iter().copied());
+    let refused = REFUSED.iter().map(|name| Entry {
+        name,
+        refused: Some(ErrorCode::FailedToParse),
+    });
+    names.map(Entry::known).chain(refused)
+}
 
 fn json_schema(operand: &TopOperand<'_>) -> Result<Option<Node>> {
     let Some(doc) = operand.value.as_document() else {

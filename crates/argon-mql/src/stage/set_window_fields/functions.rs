@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Function;
 use super::bounds::SortShape;
 use super::{calculus, fill, moving, order, window};
+use crate::catalogue::Entry;
 use crate::value::ValueRef;
 use crate::{Error, ParseContext, Result};
 
@@ -52,6 +53,11 @@ pub(super) static FUNCTIONS: &[(&str, Parse)] = &[
     ("$top", window::top),
     ("$topN", window::top_n),
 ];
+
+/// The window functions, sorted by name.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    FUNCTIONS.iter().map(|(name, _)| Entry::known(name))
+}
 
 /// Parses what stands under `field` of `output`: a function and, for some, a window.
 ///

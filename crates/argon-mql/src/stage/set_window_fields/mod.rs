@@ -16,6 +16,8 @@ mod order;
 mod removable;
 mod window;
 
+pub use functions::entries;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

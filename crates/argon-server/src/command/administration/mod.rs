@@ -12,6 +12,7 @@ mod small;
 
 pub(super) use fsync::COMMAND as FSYNC;
 pub(super) use kill_op::COMMAND as KILL_OP;
+pub use parameters::entries as parameters;
 pub(super) use parameters::{GET_PARAMETER, SET_PARAMETER};
 pub(super) use plan_cache::{PLAN_CACHE_CLEAR, PLAN_CACHE_CLEAR_FILTERS, PLAN_CACHE_LIST_FILTERS};
 pub(super) use profile::COMMAND as PROFILE;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use argon_mql::catalogue::Entry;
 use argon_mql::{DocBuf, ValueRef};
 
 use crate::command::{Access, Command, Cx};
@@ -84,6 +85,14 @@ const PARAMETERS: &[(&str, Show)] = &[
         );
     }),
 ];
+
+/// The parameters that `getParameter` shows.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    PARAMETERS.iter().map(|(name, _)| Entry {
+        name,
+        refused: None,
+    })
+}
 
 fn get(cx: &Cx<'_>) -> Result<Reply> {
     let (mut all, mut details) = (false, false);

@@ -2,7 +2,7 @@
 
 use argon_mql::{DocBuf, ValueRef};
 
-use crate::command::{Access, COMMANDS, Command, is_in_stable_api, text};
+use crate::command::{ALL, Access, Command, is_in_stable_api, text};
 use crate::reply::Reply;
 
 pub(in crate::command) const COMMAND: Command = Command {
@@ -16,7 +16,7 @@ pub(in crate::command) const COMMAND: Command = Command {
 fn run() -> Reply {
     let mut reply = DocBuf::with_capacity(16 * 1024);
     let commands = reply.open_document("commands");
-    for command in COMMANDS {
+    for command in ALL.iter() {
         let row = reply.open_document(command.name);
         reply.append("help", text(command.help));
         reply.append(
