@@ -69,6 +69,7 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     let server = Server::bind(
         argon_server::Config {
             listen: config.listen,
+            scratch_dir: config.data_dir.join("_tmp"),
             connections_max: config.connections_max,
             allow_remote: config.allow_remote,
             test_commands: config.test_commands,

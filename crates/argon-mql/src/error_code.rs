@@ -48,6 +48,7 @@ error_codes! {
     28 PathNotViable,
     29 NonExistentPath,
     34 CannotBackfillArray,
+    39 FileStreamFailed,
     40 ConflictingUpdateOperators,
     43 CursorNotFound,
     46 LockBusy,

@@ -12,11 +12,6 @@ use crate::path::{Path, may_name_field};
 use crate::value::{Doc, Number, ValueRef, key};
 use crate::{Error, ErrorCode, Result};
 
-/// Most bytes that a sort may hold in memory if it may not use the disk.
-///
-/// Source: MongoDB manual, "MongoDB Limits and Thresholds", "Sort Operations".
-pub const MEMORY_MAX: usize = 100 * 1024 * 1024;
-
 /// What `sort` of a find asks for.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -278,133 +273,6 @@ fn check_path(path: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Collects items and gives them back in the order of their keys, of equal ones in the order of their arrival; keeps
-/// no more than `limit`.
-pub struct Sorter<T> {
-    entries: Vec<Entry<T>>,
-    /// The keys, one after the other, each but for the part that is in its entry.
-    keys: Vec<u8>,
-    limit: usize,
-    /// Once the limit was reached: a key that is not less cannot be among the first any more.
-    bound: Option<Vec<u8>>,
-    /// Bytes of the items held.
-    bytes: usize,
-    bytes_max: usize,
-}
-
-struct Entry<T> {
-    /// The key's first eight bytes: most comparisons end here.
-    prefix: u64,
-    from: usize,
-    to: usize,
-    item: T,
-}
-
-impl<T> Sorter<T> {
-    /// A sorter that keeps the first `limit` items (all if `None`) and holds up to `bytes_max` bytes of items and keys
-    /// ([`MEMORY_MAX`], or `usize::MAX` where the client allows the use of the disk).
-    pub fn new(limit: Option<usize>, bytes_max: usize) -> Sorter<T> {
-        Sorter {
-            entries: Vec::new(),
-            keys: Vec::new(),
-            limit: limit.unwrap_or(usize::MAX),
-            bound: None,
-            bytes: 0,
-            bytes_max,
-        }
-    }
-
-    /// Adds `item`, of `bytes` bytes, under `key`.
-    ///
-    /// # Errors
-    /// `QueryExceededMemoryLimitNoDiskUseAllowed` if it is one too many.
-    pub fn push(&mut self, key: &[u8], item: T, bytes: usize) -> Result<()> {
-        if self.limit == 0 || self.bound.as_deref().is_some_and(|bound| key >= bound) {
-            return Ok(());
-        }
-        self.bytes += bytes + key.len();
-        let (prefix, rest) = split(key);
-        let from = self.keys.len();
-        self.keys.extend_from_slice(rest);
-        self.entries.push(Entry {
-            prefix,
-            from,
-            to: self.keys.len(),
-            item,
-        });
-        // Sorting only when twice the limit has come keeps the cost per item constant.
-        if self.entries.len() >= self.limit.saturating_mul(2).max(64) {
-            self.shrink(bytes);
-        }
-        if self.bytes > self.bytes_max {
-            return Err(Error::new(
-                ErrorCode::QueryExceededMemoryLimitNoDiskUseAllowed,
-                format!(
-                    "Sort exceeded memory limit of {} bytes, but did not opt in to external sorting.",
-                    self.bytes_max
-                ),
-            ));
-        }
-        Ok(())
-    }
-
-    /// The items in order.
-    pub fn finish(mut self) -> impl ExactSizeIterator<Item = T> {
-        self.sort();
-        self.entries.truncate(self.limit);
-        self.entries.into_iter().map(|entry| entry.item)
-    }
-
-    fn sort(&mut self) {
-        let keys = &self.keys;
-        self.entries.sort_by(|a, b| {
-            a.prefix
-                .cmp(&b.prefix)
-                .then_with(|| keys[a.from..a.to].cmp(&keys[b.from..b.to]))
-        });
-    }
-
-    /// Drops what is beyond the limit. `bytes` is the size of an item, to tell how much that frees.
-    fn shrink(&mut self, bytes: usize) {
-        if self.entries.len() <= self.limit {
-            return;
-        }
-        self.sort();
-        let dropped = self.entries.len() - self.limit;
-        self.entries.truncate(self.limit);
-        let mut keys = Vec::with_capacity(self.keys.len());
-        for entry in &mut self.entries {
-            let from = keys.len();
-            keys.extend_from_slice(&self.keys[entry.from..entry.to]);
-            (entry.from, entry.to) = (from, keys.len());
-        }
-        self.bytes = self
-            .bytes
-            .saturating_sub(self.keys.len() - keys.len() + dropped * bytes);
-        self.keys = keys;
-        self.bound = self.entries.last().map(|last| {
-            let mut bound = last.prefix.to_be_bytes().to_vec();
-            bound.extend_from_slice(&self.keys[last.from..last.to]);
-            bound
-        });
-    }
-}
-
-/// A key's first eight bytes, filled with zeros, and the rest.
-///
-/// Filling keeps the order since no key is the beginning of another.
-#[inline]
-fn split(key: &[u8]) -> (u64, &[u8]) {
-    match key.split_first_chunk::<8>() {
-        Some((first, rest)) => (u64::from_be_bytes(*first), rest),
-        None => {
-            let mut first = [0; 8];
-            first[..key.len()].copy_from_slice(key);
-            (u64::from_be_bytes(first), &[])
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,15 +308,13 @@ mod tests {
             (doc! {"a.0.b": 1}, [3, 4, 5, 6, 7, 8, 10, 1, 2, 9]),
         ] {
             let sort = parse(&spec).unwrap();
-            let mut sorter = Sorter::new(None, MEMORY_MAX);
-            for document in &documents {
-                let bytes = document.to_vec().unwrap();
-                let key = sort.key(Doc::new(&bytes)).unwrap();
-                sorter
-                    .push(&key, document.get_i32("_id").unwrap(), 1)
-                    .unwrap();
-            }
-            assert_eq!(sorter.finish().collect::<Vec<_>>(), expected, "{spec}");
+            let mut sorted = documents.clone();
+            sorted.sort_by_cached_key(|doc| sort.key(Doc::new(&doc.to_vec().unwrap())).unwrap());
+            let sorted: Vec<i32> = sorted
+                .iter()
+                .map(|doc| doc.get_i32("_id").unwrap())
+                .collect();
+            assert_eq!(sorted, expected, "{spec}");
         }
     }
 
@@ -478,32 +344,5 @@ mod tests {
             .key(Doc::new(&parallel))
             .unwrap_err();
         assert_eq!(error.code(), ErrorCode::BadValue);
-    }
-
-    #[test]
-    fn keeps_the_first_in_order_of_arrival() {
-        for limit in [0, 1, 3, 100, 5000] {
-            let mut sorter = Sorter::new(Some(limit), MEMORY_MAX);
-            let mut all = Vec::new();
-            for number in 0..2000_u32 {
-                let key = (number.wrapping_mul(2_654_435_761) % 97).to_be_bytes();
-                let key = [&key[..], b"the rest of a longer key"].concat();
-                sorter.push(&key, number, 10).unwrap();
-                all.push((key, number));
-            }
-            all.sort();
-            let expected: Vec<u32> = all.into_iter().take(limit).map(|pair| pair.1).collect();
-            assert_eq!(sorter.finish().collect::<Vec<_>>(), expected);
-        }
-    }
-
-    #[test]
-    fn memory_is_limited() {
-        let mut sorter = Sorter::new(None, 1000);
-        let error = (0..100).find_map(|n: u8| sorter.push(&[n, 1], n, 50).err());
-        assert_eq!(
-            error.map(|error| error.code()),
-            Some(ErrorCode::QueryExceededMemoryLimitNoDiskUseAllowed)
-        );
     }
 }

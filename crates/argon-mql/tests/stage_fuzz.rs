@@ -428,7 +428,7 @@ proptest! {
             };
             let env = Env { check_interrupt: &check_interrupt, ..Env::fixed() };
             let reader = Collections(others);
-            let cx = Context { env: &env, reader: &reader, allow_disk_use: true };
+            let cx = Context { env: &env, reader: &reader, spill: None };
             let mut source = pipeline.open(Box::new(Documents::new(docs)));
             // $densify may make half a million documents; a few thousand tell as much.
             for _ in 0..2_000 {

@@ -289,7 +289,7 @@ fn aggregate(collection: &[Bytes], command: Doc<'_>) -> Result<Vec<String>> {
     let context = Context {
         env: &env,
         reader: &Nothing,
-        allow_disk_use: true,
+        spill: None,
     };
     let mut found = Vec::new();
     while let Some(document) = source.next(&context)? {

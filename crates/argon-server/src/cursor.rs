@@ -38,7 +38,7 @@ pub(crate) struct Cursor {
     pub(crate) lsid: Option<Bytes>,
     /// Whether it is kept however long it is unused.
     pub(crate) no_timeout: bool,
-    /// Whether blocking stages may hold more than their usual share.
+    /// Whether blocking stages may write what exceeds their memory to disk.
     pub(crate) allow_disk_use: bool,
     /// Whether a batch may take long.
     pub(crate) heavy: bool,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! server      bind, accept, drain            session, cursor, operation   what outlives a command
+//! scratch     temporary files
 //! connection  bytes ⇄ messages               request, reply, error        a command in, an answer out
 //! command     the table of commands, a file each
 //! ```
@@ -19,6 +20,7 @@ mod operation;
 mod recent_log;
 mod reply;
 mod request;
+mod scratch;
 mod server;
 mod session;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use crate::connection::{self, Connection};
 use crate::cursor::Cursors;
 use crate::operation::Operations;
 use crate::recent_log::RecentLog;
+use crate::scratch::Scratch;
 use crate::session::Sessions;
 
 /// How the server behaves.
@@ -23,6 +25,8 @@ use crate::session::Sessions;
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The directory for what exceeds a stage's memory; made when it is first needed.
+    pub scratch_dir: PathBuf,
     /// Most connections at a time; further ones are closed at once, as mongod does.
     pub connections_max: usize,
     /// Listens off loopback although there is no authentication yet.
@@ -72,6 +76,7 @@ pub(crate) struct Shared {
     /// The identity of this process in `topologyVersion`.
     pub(crate) process_id: ObjectId,
     pub(crate) cursors: Cursors,
+    pub(crate) scratch: Scratch,
     pub(crate) sessions: Sessions,
     pub(crate) operations: Operations,
     /// The open connections, by number.
@@ -126,6 +131,7 @@ impl Server {
         let address = listener.local_addr().map_err(bind)?;
         let (stop, stopping) = watch::channel(false);
         let state = Arc::new(Shared {
+            scratch: Scratch::new(config.scratch_dir.clone()),
             engine,
             config,
             address,

@@ -6,7 +6,9 @@ use argon_mql::collation::Collation;
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
 use argon_mql::projection::{Metadata, Projection};
-use argon_mql::sort::{MEMORY_MAX, Order, Sort, Sorter};
+use argon_mql::sort::{Order, Sort};
+use argon_mql::sorter::{Sorted, Sorter};
+use argon_mql::spill::Area;
 use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
 use argon_mql::{Doc, DocBuf, Env, ParseContext, Result, ValueRef};
 use bytes::Bytes;
@@ -31,8 +33,6 @@ pub struct Find {
     pub limit: u64,
     /// Which index to use.
     pub hint: Option<Hint>,
-    /// Whether a sort may hold more than its usual share of memory.
-    pub allow_disk_use: bool,
     /// Between which keys of the hinted index.
     pub range: Option<Range>,
     /// Whether each document says its place in natural order.
@@ -50,7 +50,6 @@ impl Default for Find {
             skip: 0,
             limit: 0,
             hint: None,
-            allow_disk_use: true,
             range: None,
             show_record_id: false,
             collation: None,
@@ -155,12 +154,7 @@ pub(super) fn finish(
             input: Some(source),
             sort: sort.clone(),
             keep: keep.and_then(|keep| usize::try_from(keep).ok()),
-            bytes_max: if query.allow_disk_use {
-                usize::MAX
-            } else {
-                MEMORY_MAX
-            },
-            sorted: None,
+            sorted: Sorted::default(),
         });
     }
     if query.skip > 0 || query.limit > 0 {
@@ -182,11 +176,17 @@ pub(super) fn finish(
     source
 }
 
-/// How many documents pass `filter`.
+/// How many documents pass `filter`. `spill`: where the stages of a view put what exceeds their memory.
 ///
 /// # Errors
 /// What the filter's expressions fail with, the command's interruption, and a hint that names no index.
-pub fn count_all(state: &Arc<State>, name: &str, query: &Find, env: &Env<'_>) -> Result<u64> {
+pub fn count_all(
+    state: &Arc<State>,
+    name: &str,
+    query: &Find,
+    env: &Env<'_>,
+    spill: &dyn Area,
+) -> Result<u64> {
     let Resolved { collection, stages } = resolve(state, name)?;
     if !stages.is_empty() {
         let mut source = find_in_view(collection.as_ref(), stages, query)?;
@@ -194,7 +194,7 @@ pub fn count_all(state: &Arc<State>, name: &str, query: &Find, env: &Env<'_>) ->
         let cx = Context {
             env,
             reader: &reader,
-            allow_disk_use: true,
+            spill: Some(spill),
         };
         let mut count = 0;
         while source.next(&cx)?.is_some() {
@@ -301,6 +301,10 @@ impl Source for FromRecords {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         Ok(self.0.next(cx.env)?.map(|(_, document)| document))
     }
+
+    fn is_resident(&self) -> bool {
+        true
+    }
 }
 
 /// The field of `showRecordId`.
@@ -332,14 +336,13 @@ struct Sorting {
     input: Option<Box<dyn Source>>,
     sort: Sort,
     keep: Option<usize>,
-    bytes_max: usize,
-    sorted: Option<std::vec::IntoIter<Bytes>>,
+    sorted: Sorted<Bytes>,
 }
 
 impl Source for Sorting {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(mut input) = self.input.take() {
-            let mut sorter = Sorter::new(self.keep, self.bytes_max);
+            let mut sorter = Sorter::new(self.keep, cx.spill, input.is_resident());
             let mut key = Vec::new();
             while let Some(document) = input.next(cx)? {
                 key.clear();
@@ -347,9 +350,9 @@ impl Source for Sorting {
                 let bytes = document.len();
                 sorter.push(&key, document, bytes)?;
             }
-            self.sorted = Some(sorter.finish().collect::<Vec<_>>().into_iter());
+            self.sorted = sorter.finish()?;
         }
-        Ok(self.sorted.as_mut().and_then(Iterator::next))
+        self.sorted.pop()
     }
 }
 

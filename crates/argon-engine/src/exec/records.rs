@@ -36,6 +36,8 @@ pub struct Examined {
     pub documents: u64,
     /// Documents that passed the filter.
     pub found: u64,
+    /// Bytes of the documents that passed the filter.
+    pub found_bytes: u64,
 }
 
 /// How the next documents are found.
@@ -304,12 +306,16 @@ pub fn examine(
     env: &Env<'_>,
 ) -> Result<Examined> {
     let mut records = Records::new(Arc::clone(collection), filter.clone(), plan);
-    let mut found = 0;
-    while enough.is_none_or(|enough| found < enough) && records.next(env)?.is_some() {
+    let (mut found, mut found_bytes) = (0, 0);
+    while enough.is_none_or(|enough| found < enough)
+        && let Some((_, document)) = records.next(env)?
+    {
         found += 1;
+        found_bytes += document.len() as u64;
     }
     Ok(Examined {
         found,
+        found_bytes,
         ..records.examined
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
-use argon_mql::sort::{MEMORY_MAX, Order, Sorter};
+use argon_mql::sort::Order;
 use argon_mql::update::Update as Change;
 use argon_mql::{Doc, Env, Value, ValueRef};
 use bytes::Bytes;
@@ -243,14 +243,12 @@ fn first(
         Order::By(sort) if !plan.covers_sort() => sort,
         _ => return Ok(records.next(env)?),
     };
-    let mut sorter = Sorter::new(Some(1), MEMORY_MAX);
-    let mut key = Vec::new();
+    let mut first: Option<(Vec<u8>, (RecordId, Bytes))> = None;
     while let Some(found) = records.next(env)? {
-        key.clear();
-        sort.append_key(&mut key, Doc::new(&found.1))?;
-        let bytes = found.1.len();
-        sorter.push(&key, found, bytes)?;
+        let key = sort.key(Doc::new(&found.1))?;
+        if first.as_ref().is_none_or(|(least, _)| key < *least) {
+            first = Some((key, found));
+        }
     }
-    let mut sorted = sorter.finish();
-    Ok(sorted.next())
+    Ok(first.map(|(_, found)| found))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{GATHERED_BYTES_MAX, State, too_much};
+use super::{GATHERED_BYTES_MAX, State, load_values, too_much};
 use crate::Result;
 use crate::collation::Collation;
 use crate::expr::Operand;
@@ -36,6 +36,14 @@ impl State for Push {
 
     fn finish(&mut self) -> Result<Value> {
         Ok(Value::Array(std::mem::take(&mut self.array).finish()))
+    }
+
+    fn save(&mut self) -> Value {
+        Value::Array(std::mem::take(&mut self.array).finish())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()> {
+        load_values(self, saved, collation)
     }
 }
 
@@ -76,5 +84,14 @@ impl State for AddToSet {
     fn finish(&mut self) -> Result<Value> {
         self.keys = HashSet::new();
         Ok(Value::Array(std::mem::take(&mut self.array).finish()))
+    }
+
+    fn save(&mut self) -> Value {
+        self.keys = HashSet::new();
+        Value::Array(std::mem::take(&mut self.array).finish())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()> {
+        load_values(self, saved, collation)
     }
 }

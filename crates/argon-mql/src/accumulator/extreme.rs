@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::position::size_of;
-use super::{Column, Flags, Input, Spec, State, argument, unary_column};
+use super::{Column, Flags, Input, Spec, State, argument, load_values, save_option, unary_column};
 use crate::collation::Collation;
 use crate::expr::Operand;
 use crate::value::{Value, ValueRef, compare_with};
@@ -82,5 +82,13 @@ impl<const GREATEST: bool, const LAST: bool> State for Extreme<GREATEST, LAST> {
 
     fn value(&self) -> Result<Value> {
         Ok(self.0.clone().unwrap_or(Value::Null))
+    }
+
+    fn save(&mut self) -> Value {
+        save_option(self.0.take().as_ref())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()> {
+        load_values(self, saved, collation)
     }
 }

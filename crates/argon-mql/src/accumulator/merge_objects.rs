@@ -53,4 +53,15 @@ impl State for Merge {
         }
         Ok(Value::Document(out.finish()))
     }
+
+    fn save(&mut self) -> Value {
+        let saved = State::value(self).unwrap_or(Value::Null);
+        self.0.clear();
+        saved
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()> {
+        self.add(Operand::Owned(Value::copy_of(saved)), collation)?;
+        Ok(())
+    }
 }

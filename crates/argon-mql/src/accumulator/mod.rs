@@ -25,7 +25,7 @@ use bytes::Bytes;
 use crate::catalogue::Entry;
 use crate::collation::Collation;
 use crate::expr::{Expr, Operand, Scope};
-use crate::value::{Value, ValueRef};
+use crate::value::{Doc, DocBuf, Value, ValueRef};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
 pub(crate) use javascript::DISABLED as JAVASCRIPT_DISABLED;
@@ -92,6 +92,15 @@ pub(crate) trait Column: Send {
     fn finish(&mut self, group: usize) -> Result<Value> {
         self.value(group)
     }
+
+    /// The state of `group` in a form that can be written to disk; the group is not asked for anything afterwards.
+    fn save(&mut self, group: usize) -> Value;
+
+    /// Takes a state that was saved into that of `group`, behind what it has seen already.
+    ///
+    /// # Errors
+    /// As [`add`](Column::add).
+    fn load(&mut self, group: usize, saved: ValueRef<'_>) -> Result<()>;
 }
 
 /// The state of an accumulator with one argument, for one group.
@@ -106,6 +115,34 @@ pub(super) trait State: Default + Send {
     fn finish(&mut self) -> Result<Value> {
         self.value()
     }
+
+    /// The state in a form that can be written to disk; it is not asked for anything afterwards.
+    fn save(&mut self) -> Value;
+
+    /// Takes a state that was saved into this one, behind what it has seen already.
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()>;
+}
+
+/// A value that may be none yet, as an array of none or one.
+pub(super) fn save_option(value: Option<&Value>) -> Value {
+    Value::Array(DocBuf::array(value.map(Value::as_ref)))
+}
+
+/// The values in an array that was saved.
+pub(super) fn saved_values(saved: ValueRef<'_>) -> impl Iterator<Item = ValueRef<'_>> {
+    saved.as_array().unwrap_or(Doc::EMPTY).values()
+}
+
+/// Adds each value in an array that was saved.
+fn load_values(
+    state: &mut impl State,
+    saved: ValueRef<'_>,
+    collation: Option<&Collation>,
+) -> Result<()> {
+    for value in saved_values(saved) {
+        state.add(Operand::Owned(Value::copy_of(value)), collation)?;
+    }
+    Ok(())
 }
 
 /// What an accumulator's row parses its argument with.
@@ -326,6 +363,17 @@ impl<S: State + 'static> Column for UnaryColumn<S> {
         self.states
             .get_mut(group)
             .map_or(Ok(Value::Null), State::finish)
+    }
+
+    fn save(&mut self, group: usize) -> Value {
+        self.states.get_mut(group).map_or(Value::Null, State::save)
+    }
+
+    fn load(&mut self, group: usize, saved: ValueRef<'_>) -> Result<()> {
+        match self.states.get_mut(group) {
+            Some(state) => state.load(saved, self.input.collation.as_deref()),
+            None => Ok(()),
+        }
     }
 }
 

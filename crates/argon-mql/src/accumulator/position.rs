@@ -1,10 +1,10 @@
 //! `$first` and `$last`.
 
-use super::State;
+use super::{State, load_values, save_option};
 use crate::Result;
 use crate::collation::Collation;
 use crate::expr::Operand;
-use crate::value::Value;
+use crate::value::{Value, ValueRef};
 
 /// Bytes that a kept value holds beyond itself.
 pub(super) fn size_of(value: &Value) -> usize {
@@ -47,6 +47,14 @@ impl State for First {
     fn value(&self) -> Result<Value> {
         Ok(self.0.clone().unwrap_or(Value::Null))
     }
+
+    fn save(&mut self) -> Value {
+        save_option(self.0.take().as_ref())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()> {
+        load_values(self, saved, collation)
+    }
 }
 
 /// `$last`.
@@ -64,5 +72,13 @@ impl State for Last {
 
     fn value(&self) -> Result<Value> {
         Ok(self.0.clone().unwrap_or(Value::Null))
+    }
+
+    fn save(&mut self) -> Value {
+        save_option(self.0.take().as_ref())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, collation: Option<&Collation>) -> Result<()> {
+        load_values(self, saved, collation)
     }
 }

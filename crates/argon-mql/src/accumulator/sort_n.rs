@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::position::{keep, size_of};
-use super::{Column, Flags, GATHERED_BYTES_MAX, Spec, too_much};
+use super::{Column, Flags, GATHERED_BYTES_MAX, Spec, saved_values, too_much};
 use crate::collation::Collation;
 use crate::expr::{Expr, Scope};
 use crate::sort::Sort;
@@ -371,76 +371,26 @@ impl Column for BestColumn {
         let Some(group) = self.groups.get_mut(group) else {
             return Ok(0);
         };
-        let before = group.bytes;
-        match &mut group.values {
-            Values::Arrived(values) => {
-                if values.len() >= group.n {
-                    if spec.keep == Keep::First {
-                        return Ok(0);
-                    }
-                    if let Some(old) = values.pop_front() {
-                        group.bytes -= cost(&old, 0);
-                    }
+        let value = || Ok(keep(&spec.input.operand(scope)?));
+        let mut sortable = Vec::new();
+        match spec.keep {
+            Keep::First | Keep::Last => group.offer(spec, sortable, value),
+            Keep::Top | Keep::Bottom => {
+                if let Some(sort) = &spec.sort {
+                    sort.append_key(&mut sortable, scope)?;
                 }
-                let value = keep(&spec.input.operand(scope)?);
-                group.bytes += cost(&value, 0);
-                values.push_back(value);
+                group.offer(spec, sortable, value)
             }
-            Values::Ordered(values, arrivals) => {
-                let mut sortable = Vec::new();
-                let input = match spec.keep {
-                    Keep::Top | Keep::Bottom => {
-                        if let Some(sort) = &spec.sort {
-                            sort.append_key(&mut sortable, scope)?;
-                        }
-                        None
-                    }
-                    _ => {
-                        let value = spec.input.operand(scope)?;
-                        if value.is_nullish() {
-                            return Ok(0);
-                        }
-                        let collation = spec.collation.as_deref();
-                        key::append_with(&mut sortable, value.as_ref(), false, collation);
-                        Some(value)
-                    }
-                };
-                let place = (sortable, *arrivals);
-                let full = values.len() >= group.n;
-                let keeps_last = matches!(spec.keep, Keep::Bottom | Keep::Greatest);
-                let loses = match spec.keep {
-                    // Of equal values, the first that came are kept.
-                    Keep::Greatest => values
-                        .first_key_value()
-                        .is_some_and(|((key, _), _)| place.0 <= *key),
-                    _ if keeps_last => values.first_key_value().is_some_and(|(k, _)| place < *k),
-                    _ => values.last_key_value().is_some_and(|(k, _)| place > *k),
-                };
-                if full && loses {
+            Keep::Least | Keep::Greatest => {
+                let value = spec.input.operand(scope)?;
+                if value.is_nullish() {
                     return Ok(0);
                 }
-                *arrivals += 1;
-                let value = match input {
-                    Some(value) => keep(&value),
-                    None => keep(&spec.input.operand(scope)?),
-                };
-                group.bytes += cost(&value, place.0.len());
-                values.insert(place, value);
-                if full {
-                    let out = match keeps_last {
-                        true => values.pop_first(),
-                        false => values.pop_last(),
-                    };
-                    if let Some(((key, _), value)) = out {
-                        group.bytes -= cost(&value, key.len());
-                    }
-                }
+                let collation = spec.collation.as_deref();
+                key::append_with(&mut sortable, value.as_ref(), false, collation);
+                group.offer(spec, sortable, || Ok(keep(&value)))
             }
         }
-        if group.bytes > GATHERED_BYTES_MAX {
-            return Err(too_much(spec.name));
-        }
-        Ok(group.bytes.saturating_sub(before))
     }
 
     fn value(&self, group: usize) -> Result<Value> {
@@ -456,6 +406,105 @@ impl Column for BestColumn {
             }
             Values::Ordered(values, _) => result(values.values(), many),
         })
+    }
+
+    fn save(&mut self, group: usize) -> Value {
+        let Some(group) = self.groups.get_mut(group) else {
+            return Value::Null;
+        };
+        // Keys and values in turns, in the order in which they came.
+        let values = match std::mem::replace(&mut group.values, Values::Arrived(VecDeque::new())) {
+            Values::Arrived(values) => values
+                .into_iter()
+                .map(|value| (Vec::new(), value))
+                .collect(),
+            Values::Ordered(values, _) => {
+                let mut values: Vec<_> = values.into_iter().collect();
+                values.sort_by_key(|((_, arrival), _)| *arrival);
+                let values = values.into_iter().map(|((key, _), value)| (key, value));
+                values.collect::<Vec<_>>()
+            }
+        };
+        group.bytes = 0;
+        Value::Array(DocBuf::array(values.iter().flat_map(|(key, value)| {
+            let key = ValueRef::Binary {
+                subtype: 0,
+                bytes: key,
+            };
+            [key, value.as_ref()]
+        })))
+    }
+
+    fn load(&mut self, group: usize, saved: ValueRef<'_>) -> Result<()> {
+        let Some(group) = self.groups.get_mut(group) else {
+            return Ok(());
+        };
+        let mut parts = saved_values(saved);
+        while let (Some(ValueRef::Binary { bytes, .. }), Some(value)) = (parts.next(), parts.next())
+        {
+            group.offer(&self.spec, bytes.to_vec(), || Ok(Value::copy_of(value)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Takes the value that `value` gives in, if it is among the best; answers by how many bytes the group grew.
+    fn offer(
+        &mut self,
+        spec: &BestN,
+        sortable: Vec<u8>,
+        value: impl FnOnce() -> Result<Value>,
+    ) -> Result<usize> {
+        let before = self.bytes;
+        match &mut self.values {
+            Values::Arrived(values) => {
+                if values.len() >= self.n {
+                    if spec.keep == Keep::First {
+                        return Ok(0);
+                    }
+                    if let Some(old) = values.pop_front() {
+                        self.bytes -= cost(&old, 0);
+                    }
+                }
+                let value = value()?;
+                self.bytes += cost(&value, 0);
+                values.push_back(value);
+            }
+            Values::Ordered(values, arrivals) => {
+                let place = (sortable, *arrivals);
+                let full = values.len() >= self.n;
+                let keeps_last = matches!(spec.keep, Keep::Bottom | Keep::Greatest);
+                let loses = match spec.keep {
+                    // Of equal values, the first that came are kept.
+                    Keep::Greatest => values
+                        .first_key_value()
+                        .is_some_and(|((key, _), _)| place.0 <= *key),
+                    _ if keeps_last => values.first_key_value().is_some_and(|(k, _)| place < *k),
+                    _ => values.last_key_value().is_some_and(|(k, _)| place > *k),
+                };
+                if full && loses {
+                    return Ok(0);
+                }
+                *arrivals += 1;
+                let value = value()?;
+                self.bytes += cost(&value, place.0.len());
+                values.insert(place, value);
+                if full {
+                    let out = match keeps_last {
+                        true => values.pop_first(),
+                        false => values.pop_last(),
+                    };
+                    if let Some(((key, _), value)) = out {
+                        self.bytes -= cost(&value, key.len());
+                    }
+                }
+            }
+        }
+        if self.bytes > GATHERED_BYTES_MAX {
+            return Err(too_much(spec.name));
+        }
+        Ok(self.bytes.saturating_sub(before))
     }
 }
 

@@ -1,11 +1,11 @@
 //! `$stdDevPop` and `$stdDevSamp`.
 
-use super::State;
+use super::{State, saved_values};
 use crate::Result;
 use crate::collation::Collation;
 use crate::expr::Operand;
 use crate::value::decimal::Decimal;
-use crate::value::{Value, ValueRef};
+use crate::value::{DocBuf, Value, ValueRef};
 
 /// Count, mean and sum of squared distances from the mean, kept up per value (Welford's method).
 #[derive(Clone, Debug, Default)]
@@ -51,6 +51,45 @@ impl StdDev {
         }
         Value::Double((self.squares / divisor as f64).sqrt())
     }
+
+    fn save(&self) -> Value {
+        Value::Array(DocBuf::array([
+            ValueRef::Int64(self.count),
+            ValueRef::Double(self.mean),
+            ValueRef::Double(self.squares),
+        ]))
+    }
+
+    /// Joins two groups of values (Chan's method).
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    fn load(&mut self, saved: ValueRef<'_>) {
+        let mut parts = saved_values(saved);
+        let (
+            Some(ValueRef::Int64(count)),
+            Some(ValueRef::Double(mean)),
+            Some(ValueRef::Double(squares)),
+        ) = (parts.next(), parts.next(), parts.next())
+        else {
+            return;
+        };
+        if self.count == 0 {
+            *self = StdDev {
+                count,
+                mean,
+                squares,
+            };
+        } else if count > 0 {
+            let delta = mean - self.mean;
+            let (ours, theirs) = (self.count as f64, count as f64);
+            self.count += count;
+            if delta != 0.0 {
+                self.mean = (ours * self.mean + theirs * mean) / (ours + theirs);
+                self.squares += squares + delta * delta * ours * theirs / (ours + theirs);
+            } else {
+                self.squares += squares;
+            }
+        }
+    }
 }
 
 /// `$stdDevPop`.
@@ -72,6 +111,15 @@ impl State for Population {
     fn value(&self) -> Result<Value> {
         Ok(self.0.value(false))
     }
+
+    fn save(&mut self) -> Value {
+        self.0.save()
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, _: Option<&Collation>) -> Result<()> {
+        self.0.load(saved);
+        Ok(())
+    }
 }
 
 impl State for Sample {
@@ -84,5 +132,14 @@ impl State for Sample {
 
     fn value(&self) -> Result<Value> {
         Ok(self.0.value(true))
+    }
+
+    fn save(&mut self) -> Value {
+        self.0.save()
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, _: Option<&Collation>) -> Result<()> {
+        self.0.load(saved);
+        Ok(())
     }
 }

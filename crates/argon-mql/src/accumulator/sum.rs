@@ -5,7 +5,7 @@ use crate::Result;
 use crate::collation::Collation;
 use crate::expr::Operand;
 use crate::value::decimal::Decimal;
-use crate::value::{Value, ValueRef};
+use crate::value::{Doc, DocBuf, Value, ValueRef};
 
 /// A running sum of numbers of all types.
 ///
@@ -170,6 +170,67 @@ impl Sum {
     }
 }
 
+impl Sum {
+    /// Its parts, so that it can go on from them.
+    fn append_to(&self, out: &mut DocBuf) {
+        out.append("kind", ValueRef::Int32(self.kind as i32));
+        if self.has_double {
+            out.append("high", ValueRef::Double(self.high));
+            out.append("low", ValueRef::Double(self.low));
+        } else {
+            let bytes = &self.integer.to_le_bytes();
+            out.append("integer", ValueRef::Binary { subtype: 0, bytes });
+        }
+        if let Some(decimal) = &self.decimal {
+            out.append("decimal", ValueRef::Decimal128(decimal.to_bytes()));
+        }
+    }
+
+    /// Adds the parts of another sum.
+    fn load(&mut self, saved: Doc<'_>) {
+        let mut parts = None;
+        for element in saved.iter() {
+            match (&**element.key(), element.value()) {
+                (b"kind", ValueRef::Int32(kind)) => {
+                    let kinds = [Kind::Int32, Kind::Int64, Kind::Double, Kind::Decimal];
+                    let kind = kinds.into_iter().find(|known| *known as i32 == kind);
+                    self.kind = self.kind.max(kind.unwrap_or_default());
+                }
+                (b"high", ValueRef::Double(high)) => parts = Some((high, 0.0)),
+                (b"low", ValueRef::Double(low)) => {
+                    parts = parts.map(|(high, _)| (high, low));
+                }
+                (b"integer", ValueRef::Binary { bytes, .. }) => {
+                    let integer = i128::from_le_bytes(bytes.try_into().unwrap_or_default());
+                    if self.has_double {
+                        parts = Some(split(integer));
+                    } else {
+                        self.integer += integer;
+                    }
+                }
+                (b"decimal", ValueRef::Decimal128(bytes)) => {
+                    let decimal = Decimal::from_bytes(bytes);
+                    match &mut self.decimal {
+                        Some(sum) => **sum = sum.add(decimal),
+                        None => self.decimal = Some(Box::new(decimal)),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Some((high, low)) = parts {
+            if !self.has_double {
+                self.has_double = true;
+                (self.high, self.low) = split(self.integer);
+            }
+            if low != 0.0 {
+                self.add_double(low);
+            }
+            self.add_double(high);
+        }
+    }
+}
+
 impl State for Sum {
     #[inline]
     fn add(&mut self, value: Operand<'_>, _: Option<&Collation>) -> Result<usize> {
@@ -179,6 +240,17 @@ impl State for Sum {
 
     fn value(&self) -> Result<Value> {
         Ok(Sum::value(self))
+    }
+
+    fn save(&mut self) -> Value {
+        let mut out = DocBuf::new();
+        self.append_to(&mut out);
+        Value::Document(out.finish())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, _: Option<&Collation>) -> Result<()> {
+        Sum::load(self, saved.as_document().unwrap_or(Doc::EMPTY));
+        Ok(())
     }
 }
 
@@ -198,6 +270,22 @@ impl State for Average {
 
     fn value(&self) -> Result<Value> {
         Ok(self.sum.average(self.count))
+    }
+
+    fn save(&mut self) -> Value {
+        let mut out = DocBuf::new();
+        self.sum.append_to(&mut out);
+        out.append("count", ValueRef::Int64(self.count));
+        Value::Document(out.finish())
+    }
+
+    fn load(&mut self, saved: ValueRef<'_>, _: Option<&Collation>) -> Result<()> {
+        let saved = saved.as_document().unwrap_or(Doc::EMPTY);
+        self.sum.load(saved);
+        if let Some(ValueRef::Int64(count)) = saved.get("count") {
+            self.count += count;
+        }
+        Ok(())
     }
 }
 

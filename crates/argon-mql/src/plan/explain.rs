@@ -6,7 +6,7 @@ use super::interval::Shown;
 use super::{Direction, IndexScan, Plan, PlanIndex, conditions, describe};
 use crate::filter::{Filter, Node, Predicate};
 use crate::index::{IndexSpec, Multikey};
-use crate::sort::MEMORY_MAX;
+use crate::spill::STAGE_BYTES_MAX;
 use crate::value::{Doc, DocBuf, ValueRef};
 
 /// How a projection is carried out.
@@ -130,7 +130,7 @@ impl Explain<'_> {
             Stage::Sort(sort) => {
                 out.append("stage", ValueRef::String("SORT".into()));
                 out.append("sortPattern", ValueRef::Document(sort));
-                out.append("memLimit", number(MEMORY_MAX as u64));
+                out.append("memLimit", number(STAGE_BYTES_MAX as u64));
                 if self.limit > 0 {
                     out.append("limitAmount", number(self.limit.saturating_add(self.skip)));
                 }

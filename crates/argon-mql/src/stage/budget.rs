@@ -1,17 +1,12 @@
 //! How much memory a blocking stage may hold.
 
 use super::Context;
+use crate::spill::STAGE_BYTES_MAX;
 use crate::{Error, ErrorCode, Result};
 
-/// Bytes that a blocking stage may hold if the command forbids the use of disk.
+/// Bytes that a stage may hold which has no use for the disk.
 ///
-/// Source: MongoDB manual, "Aggregation Pipeline Limits".
-pub(crate) const STAGE_BYTES_MAX: usize = 100 * 1024 * 1024;
-
-/// Bytes that a blocking stage may hold otherwise.
-///
-/// mongod writes what exceeds its 100 MiB to temporary files. Argon keeps it in memory up to this bound, and refuses
-/// the command beyond it.
+/// mongod holds them in batches, or not at all.
 pub(crate) const STAGE_BYTES_HARD_MAX: usize = 1024 * 1024 * 1024;
 
 /// The memory of one stage.
@@ -26,38 +21,41 @@ impl Budget {
         Budget { stage, used: 0 }
     }
 
-    /// Adds `bytes`.
+    /// Adds `bytes`, and answers whether that is more than the stage may hold, so that it has to turn to the disk.
     ///
     /// # Errors
-    /// [`ErrorCode::QueryExceededMemoryLimitNoDiskUseAllowed`] or, if disk would be allowed,
-    /// [`ErrorCode::ExceededMemoryLimit`].
+    /// [`ErrorCode::QueryExceededMemoryLimitNoDiskUseAllowed`].
     #[inline]
-    pub(super) fn add(&mut self, bytes: usize, cx: &Context<'_>) -> Result<()> {
+    pub(super) fn is_over(&mut self, bytes: usize, cx: &Context<'_>) -> Result<bool> {
         self.used += bytes;
-        if self.used > STAGE_BYTES_MAX {
-            self.check(cx)?;
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn check(&self, cx: &Context<'_>) -> Result<()> {
-        if !cx.allow_disk_use {
-            return Err(Error::new(
+        match cx.spill {
+            Some(area) => Ok(self.used > area.stage_bytes()),
+            None if self.used > STAGE_BYTES_MAX => Err(Error::new(
                 ErrorCode::QueryExceededMemoryLimitNoDiskUseAllowed,
                 format!(
                     "Exceeded memory limit for {}, but didn't allow external spilling. Pass allowDiskUse:true to opt in.",
                     self.stage
                 ),
-            ));
+            )),
+            None => Ok(false),
         }
+    }
+
+    /// Starts over: everything is on disk.
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// Adds `bytes` to a stage that never turns to the disk.
+    ///
+    /// # Errors
+    /// [`ErrorCode::ExceededMemoryLimit`].
+    pub(super) fn hold(&mut self, bytes: usize) -> Result<()> {
+        self.used += bytes;
         if self.used > STAGE_BYTES_HARD_MAX {
             return Err(Error::new(
                 ErrorCode::ExceededMemoryLimit,
-                format!(
-                    "{} needs more than {STAGE_BYTES_HARD_MAX} bytes, and this server does not spill to disk",
-                    self.stage
-                ),
+                format!("{} holds at most {STAGE_BYTES_HARD_MAX} bytes", self.stage),
             ));
         }
         Ok(())

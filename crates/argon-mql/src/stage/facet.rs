@@ -117,9 +117,10 @@ impl Source for FacetSource {
         let mut budget = Budget::new("$facet");
         let mut turns = Turns::default();
         let mut documents = Vec::new();
+        let resident = input.is_resident();
         while let Some(doc) = input.next(cx)? {
             turns.turn(cx)?;
-            budget.add(doc.len() + std::mem::size_of::<Bytes>(), cx)?;
+            budget.hold(std::mem::size_of::<Bytes>() + if resident { 0 } else { doc.len() })?;
             documents.push(doc);
         }
         let mut out = DocBuf::new();

@@ -12,6 +12,7 @@ use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::accumulator::{Accumulator, Column, Flags};
 use crate::expr::{Operand, Scope};
+use crate::spill::{Area, Merge, Runs};
 use crate::value::{Doc, DocBuf, FieldName, Fields, Value, ValueRef};
 use crate::{Error, Result};
 
@@ -139,6 +140,7 @@ impl Stage for GroupStage {
             input: Some(input),
             groups: Groups::default(),
             next: 0,
+            merge: None,
         })
     }
 
@@ -159,7 +161,60 @@ impl Stage for GroupStage {
 #[derive(Default)]
 struct Groups {
     ids: Vec<Value>,
+    by_key: HashMap<Box<[u8]>, usize>,
     columns: Vec<Box<dyn Column>>,
+}
+
+impl Groups {
+    fn new(stage: &GroupStage) -> Groups {
+        Groups {
+            columns: stage
+                .fields
+                .iter()
+                .map(|(_, accumulator)| accumulator.column(stage.flags))
+                .collect(),
+            ..Groups::default()
+        }
+    }
+
+    /// Begins the group with `id` in all columns.
+    fn begin(&mut self, id: &Value, scope: &Scope<'_>) -> Result<()> {
+        let id = match id {
+            Value::Document(id) => id.clone(),
+            _ => Bytes::from_static(Doc::EMPTY.as_bytes()),
+        };
+        for column in &mut self.columns {
+            column.begin(&id, scope)?;
+        }
+        Ok(())
+    }
+
+    /// The document of the group at `at`.
+    fn document(&mut self, stage: &GroupStage, at: usize, id: &Value) -> Result<Bytes> {
+        let mut out = DocBuf::new();
+        out.append("_id", id.as_ref());
+        for ((name, _), column) in stage.fields.iter().zip(&mut self.columns) {
+            out.append(name, column.finish(at)?.as_ref());
+        }
+        Ok(out.finish())
+    }
+
+    /// Writes all groups as a run: by key, identity and the states of the accumulators.
+    fn spill(mut self, runs: &mut Runs, area: &dyn Area) -> Result<()> {
+        let mut keys: Vec<_> = self.by_key.into_iter().collect();
+        keys.sort_unstable();
+        for (key, at) in keys {
+            let mut record = DocBuf::new();
+            record.append("id", self.ids[at].as_ref());
+            let states = record.open_array("states");
+            for (index, column) in self.columns.iter_mut().enumerate() {
+                record.push(index, column.save(at).as_ref());
+            }
+            record.close(states);
+            runs.add((&key, &[]), |out| out.extend_from_slice(&record.finish()))?;
+        }
+        runs.end_run(area)
+    }
 }
 
 struct GroupSource {
@@ -167,6 +222,8 @@ struct GroupSource {
     input: Option<Box<dyn Source>>,
     groups: Groups,
     next: usize,
+    /// The groups, if they did not fit the memory.
+    merge: Option<Merge>,
 }
 
 /// The top-level fields that a `$group` reads, found in one pass over each document.
@@ -220,16 +277,14 @@ impl Wanted {
     }
 }
 
-fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Groups> {
-    let mut groups = Groups {
-        ids: Vec::new(),
-        columns: stage
-            .fields
-            .iter()
-            .map(|(_, accumulator)| accumulator.column(stage.flags))
-            .collect(),
-    };
-    let mut by_key: HashMap<Box<[u8]>, usize> = HashMap::new();
+/// Groups all documents: in memory, or behind [`Merge`] if they do not fit.
+fn group(
+    stage: &GroupStage,
+    mut input: Box<dyn Source>,
+    cx: &Context<'_>,
+) -> Result<(Groups, Option<Merge>)> {
+    let mut groups = Groups::new(stage);
+    let mut runs = None;
     let mut budget = Budget::new("$group");
     let mut turns = Turns::default();
     let mut keys = Vec::new();
@@ -239,11 +294,11 @@ fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Re
         let scope = Scope::new(&doc, cx.env);
         let values = wanted.read(Doc::new(&doc));
         let find = |key: &[u8], value: Evaluated<'_>| {
-            if let Some(at) = by_key.get(key) {
+            if let Some(at) = groups.by_key.get(key) {
                 return (*at, 0);
             }
             let at = groups.ids.len();
-            by_key.insert(key.into(), at);
+            groups.by_key.insert(key.into(), at);
             groups.ids.push(value.to_value());
             (at, 2 * key.len() + GROUP_BYTES)
         };
@@ -255,14 +310,10 @@ fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Re
                 .id
                 .with(&scope, stage.flags.last_of_equals, &mut keys, find)?,
         };
-        if new > 0 {
-            let id = match groups.ids.last() {
-                Some(Value::Document(id)) => id.clone(),
-                _ => Bytes::from_static(Doc::EMPTY.as_bytes()),
-            };
-            for column in &mut groups.columns {
-                column.begin(&id, &scope)?;
-            }
+        if new > 0
+            && let Some(id) = groups.ids.last().cloned()
+        {
+            groups.begin(&id, &scope)?;
         }
         let mut grown = new;
         for (column, slot) in groups.columns.iter_mut().zip(&wanted.columns) {
@@ -271,28 +322,72 @@ fn group(stage: &GroupStage, mut input: Box<dyn Source>, cx: &Context<'_>) -> Re
                 None => column.add(at, &doc, &scope)?,
             };
         }
-        if grown > 0 {
-            budget.add(grown, cx)?;
+        if grown > 0
+            && budget.is_over(grown, cx)?
+            && let Some(area) = cx.spill
+        {
+            let runs = match &mut runs {
+                Some(runs) => runs,
+                none => none.insert(Runs::new(area)?),
+            };
+            std::mem::replace(&mut groups, Groups::new(stage)).spill(runs, area)?;
+            budget.clear();
         }
     }
-    Ok(groups)
+    let (Some(mut runs), Some(area)) = (runs, cx.spill) else {
+        groups.by_key = HashMap::new();
+        return Ok((groups, None));
+    };
+    groups.spill(&mut runs, area)?;
+    Ok((Groups::default(), Some(runs.merge()?)))
+}
+
+/// Joins the parts of the next group that was written to disk.
+fn next_merged(stage: &GroupStage, merge: &mut Merge, cx: &Context<'_>) -> Result<Option<Bytes>> {
+    let Some((key, record)) = merge.next()? else {
+        return Ok(None);
+    };
+    let id = Doc::new(&record).get("id").unwrap_or(ValueRef::Missing);
+    let id = Value::share(id, &record);
+    let mut groups = Groups::new(stage);
+    groups.begin(
+        &id,
+        &Scope::new(&Bytes::from_static(Doc::EMPTY.as_bytes()), cx.env),
+    )?;
+    let mut load = |record: &Bytes| -> Result<()> {
+        let states = Doc::new(record).get("states");
+        let states = states.and_then(|states| states.as_array());
+        for (column, state) in groups
+            .columns
+            .iter_mut()
+            .zip(states.unwrap_or(Doc::EMPTY).values())
+        {
+            column.load(0, state)?;
+        }
+        Ok(())
+    };
+    load(&record)?;
+    while merge.peek() == Some(&key[..])
+        && let Some((_, record)) = merge.next()?
+    {
+        load(&record)?;
+    }
+    groups.document(stage, 0, &id).map(Some)
 }
 
 impl Source for GroupSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(input) = self.input.take() {
-            self.groups = group(&self.stage, input, cx)?;
+            (self.groups, self.merge) = group(&self.stage, input, cx)?;
+        }
+        if let Some(merge) = &mut self.merge {
+            return next_merged(&self.stage, merge, cx);
         }
         let at = self.next;
-        let Some(id) = self.groups.ids.get(at) else {
+        let Some(id) = self.groups.ids.get(at).cloned() else {
             return Ok(None);
         };
         self.next += 1;
-        let mut out = DocBuf::new();
-        out.append("_id", id.as_ref());
-        for ((name, _), column) in self.stage.fields.iter().zip(&mut self.groups.columns) {
-            out.append(name, column.finish(at)?.as_ref());
-        }
-        Ok(Some(out.finish()))
+        self.groups.document(&self.stage, at, &id).map(Some)
     }
 }

@@ -51,4 +51,8 @@ impl Source for LimitSource {
         self.left -= 1;
         self.input.next(cx)
     }
+
+    fn is_resident(&self) -> bool {
+        self.input.is_resident()
+    }
 }

@@ -86,4 +86,8 @@ impl Source for MatchSource {
         }
         Ok(None)
     }
+
+    fn is_resident(&self) -> bool {
+        self.input.is_resident()
+    }
 }

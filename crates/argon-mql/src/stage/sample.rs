@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::budget::Budget;
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
+use crate::sorter::{Sorted, Sorter};
 use crate::value::{Number, ValueRef};
-use crate::{Env, Error, Result};
+use crate::{Error, Result};
 
 #[derive(Debug)]
 struct Sample {
@@ -52,7 +52,7 @@ impl Stage for Sample {
         Box::new(SampleSource {
             size: self.size,
             input: Some(input),
-            picked: Vec::new(),
+            picked: Sorted::default(),
         })
     }
 }
@@ -60,42 +60,24 @@ impl Stage for Sample {
 struct SampleSource {
     size: usize,
     input: Option<Box<dyn Source>>,
-    picked: Vec<Bytes>,
-}
-
-/// A number below `bound`, which is not 0. The bias is far below what a sample could show.
-fn below(env: &Env<'_>, bound: usize) -> usize {
-    let scaled = (u128::from(env.next_random()) * bound as u128) >> 64;
-    usize::try_from(scaled).unwrap_or(0)
+    picked: Sorted<Bytes>,
 }
 
 impl Source for SampleSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(mut input) = self.input.take() {
-            let mut budget = Budget::new("$sample");
+            let mut sorter = Sorter::new(Some(self.size), cx.spill, input.is_resident());
             let mut turns = Turns::default();
-            let mut seen = 0;
-            // Reservoir sampling: after each document, those picked are a fair sample of those seen.
+            // The first by a random order are a fair sample, and in a random order.
             while self.size > 0
                 && let Some(doc) = input.next(cx)?
             {
                 turns.turn(cx)?;
-                seen += 1;
-                if self.picked.len() < self.size {
-                    budget.add(doc.len() + std::mem::size_of::<Bytes>(), cx)?;
-                    self.picked.push(doc);
-                } else {
-                    let at = below(cx.env, seen);
-                    if let Some(place) = self.picked.get_mut(at) {
-                        *place = doc;
-                    }
-                }
+                let bytes = doc.len();
+                sorter.push(&cx.env.next_random().to_be_bytes(), doc, bytes)?;
             }
-            // A fair sample, but not in a random order yet.
-            for at in (1..self.picked.len()).rev() {
-                self.picked.swap(at, below(cx.env, at + 1));
-            }
+            self.picked = sorter.finish()?;
         }
-        Ok(self.picked.pop())
+        self.picked.pop()
     }
 }

@@ -55,4 +55,8 @@ impl Source for SkipSource {
         }
         self.input.next(cx)
     }
+
+    fn is_resident(&self) -> bool {
+        self.input.is_resident()
+    }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::budget::STAGE_BYTES_HARD_MAX;
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
-use crate::sort::{MEMORY_MAX, Sort, Sorter};
+use crate::sort::Sort;
+use crate::sorter::{Sorted, Sorter};
 use crate::value::{Doc, ValueRef, key};
 use crate::{Error, Result};
 
@@ -52,7 +52,7 @@ impl Stage for SortStage {
         Box::new(SortSource {
             stage: self,
             input: Some(input),
-            sorted: Vec::new().into_iter(),
+            sorted: Sorted::default(),
         })
     }
 
@@ -72,11 +72,8 @@ impl Stage for SortStage {
 struct SortSource {
     stage: Arc<SortStage>,
     input: Option<Box<dyn Source>>,
-    sorted: std::vec::IntoIter<Bytes>,
+    sorted: Sorted<Bytes>,
 }
-
-/// What a document costs while it is sorted, beside its bytes.
-const DOCUMENT_BYTES: usize = 64;
 
 /// Whether the order is by `_id` and nothing else, and then whether downwards.
 ///
@@ -95,14 +92,9 @@ pub(super) fn sorted(
     limit: Option<u64>,
     mut input: Box<dyn Source>,
     cx: &Context<'_>,
-) -> Result<Vec<Bytes>> {
-    let bytes_max = if cx.allow_disk_use {
-        STAGE_BYTES_HARD_MAX
-    } else {
-        MEMORY_MAX
-    };
+) -> Result<Sorted<Bytes>> {
     let limit = limit.and_then(|limit| usize::try_from(limit).ok());
-    let mut sorter = Sorter::new(limit, bytes_max);
+    let mut sorter = Sorter::new(limit, cx.spill, input.is_resident());
     let mut turns = Turns::default();
     let mut key = Vec::new();
     let by_id = is_by_id(sort);
@@ -116,17 +108,17 @@ pub(super) fn sorted(
             }
             None => sort.append_key(&mut key, Doc::new(&doc))?,
         }
-        let bytes = doc.len() + DOCUMENT_BYTES;
+        let bytes = doc.len();
         sorter.push(&key, doc, bytes)?;
     }
-    Ok(sorter.finish().collect())
+    sorter.finish()
 }
 
 impl Source for SortSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(input) = self.input.take() {
-            self.sorted = sorted(&self.stage.sort, self.stage.limit, input, cx)?.into_iter();
+            self.sorted = sorted(&self.stage.sort, self.stage.limit, input, cx)?;
         }
-        Ok(self.sorted.next())
+        self.sorted.pop()
     }
 }

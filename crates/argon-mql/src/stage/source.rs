@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::SystemSource;
 use crate::filter::Filter;
+use crate::spill::Area;
 use crate::{Env, Error, ErrorCode, Result};
 
 /// Documents, one after the other.
@@ -13,6 +14,11 @@ pub trait Source: Send {
     /// # Errors
     /// What evaluation fails with. The source is not to be asked again then.
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>>;
+
+    /// Whether the documents are those of a state, which holds them in memory anyway: then keeping them costs no memory.
+    fn is_resident(&self) -> bool {
+        false
+    }
 }
 
 /// What a pipeline needs from outside while it runs; given anew with each call, because a cursor outlives its command.
@@ -22,8 +28,9 @@ pub struct Context<'a> {
     pub env: &'a Env<'a>,
     /// Other collections.
     pub reader: &'a dyn Reader,
-    /// The command's `allowDiskUse`, which mongod 6.0 takes for true if it is not given.
-    pub allow_disk_use: bool,
+    /// Where a stage may put what exceeds its memory: `None` if the command says `allowDiskUse: false`. mongod 6.0 takes it
+    /// for true if it is not given.
+    pub spill: Option<&'a dyn Area>,
 }
 
 /// Reads other collections of the state that the command runs on.

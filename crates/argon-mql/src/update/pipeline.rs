@@ -136,7 +136,7 @@ fn run(pipeline: &Pipeline, doc: &Bytes, env: &Env<'_>) -> Result<Bytes> {
     let context = Context {
         env,
         reader: &Nothing,
-        allow_disk_use: false,
+        spill: None,
     };
     let source = Box::new(Documents::new(vec![doc.clone()]));
     pipeline.open(source).next(&context)?.ok_or_else(|| {

@@ -143,7 +143,7 @@ fn drain(
     let context = Context {
         env: &env,
         reader: &reader,
-        allow_disk_use,
+        spill: cx.spill(allow_disk_use),
     };
     let mut documents = Vec::new();
     let mut bytes = 0;

@@ -33,7 +33,7 @@ pub(crate) struct Opened {
     pub(crate) single_batch: bool,
     /// Whether the cursor is kept however long it is unused.
     pub(crate) no_timeout: bool,
-    /// Whether blocking stages may hold more than their usual share.
+    /// Whether blocking stages may write what exceeds their memory to disk.
     pub(crate) allow_disk_use: bool,
     /// The `let` variables.
     pub(crate) variables: Vec<(String, argon_mql::Value)>,
@@ -139,7 +139,7 @@ fn fill_here(
     let context = Context {
         env: &env,
         reader: &*cursor.reader,
-        allow_disk_use: cursor.allow_disk_use,
+        spill: cx.spill(cursor.allow_disk_use),
     };
     let array = out.open_array(name);
     let start = out.byte_len();

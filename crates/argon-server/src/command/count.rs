@@ -47,7 +47,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let check = || cx.operation.check();
     let env = cx.env(variables, &check);
     let heavy = query::is_heavy(collection.as_ref(), find.filter.as_ref());
-    let count = || count_all(&state, name, &find, &env);
+    let count = || count_all(&state, name, &find, &env, &cx.shared.scratch);
     let n = query::run(heavy, count)?;
     let n = i32::try_from(n).map_or(ValueRef::Int64(n.cast_signed()), ValueRef::Int32);
     Ok(Reply::ok().with("n", n))

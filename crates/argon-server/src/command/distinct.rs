@@ -65,7 +65,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let context = Context {
         env: &env,
         reader: &reader,
-        allow_disk_use: true,
+        spill: cx.spill(true),
     };
     let mut source = find(&state, cx.request.collection()?, &query)?;
     let mut reply = Reply::ok();

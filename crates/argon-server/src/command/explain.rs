@@ -6,15 +6,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use argon_engine::exec::{Examined, examine, plan};
-use argon_engine::state::Collection;
+use argon_engine::exec::{Examined, Find, examine, plan};
+use argon_engine::state::{Collection, State};
 use argon_mql::filter::Filter;
 use argon_mql::plan::{Explain, Hint, Plan, PlanIndex};
 use argon_mql::stage::Pipeline;
 use argon_mql::{Doc, DocBuf, Env, ErrorCode, ParseContext, ValueRef};
 
 use super::query::{self, Common};
-use super::{Access, Command, Cx, text};
+use super::{Access, Command, Cx, explain_stages, text};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, unknown_field, wrong_type};
@@ -50,6 +50,7 @@ struct Planned<'a> {
     /// The stages of a pipeline behind the query, as they were written.
     behind: Vec<Doc<'a>>,
     is_pipeline: bool,
+    allow_disk_use: bool,
 }
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
@@ -114,8 +115,11 @@ async fn explain(cx: &Cx<'_>, command: Doc<'_>, verbosity: Verbosity) -> Result<
     let mut reply = DocBuf::with_capacity(1024);
     let write = || {
         write(
+            cx,
+            &state,
             &mut reply,
             &namespace,
+            &collection,
             target.as_ref(),
             &planned,
             &parse,
@@ -161,6 +165,7 @@ fn planned<'a>(name: &str, command: Doc<'a>) -> Result<Planned<'a>> {
         outer: None,
         behind: Vec::new(),
         is_pipeline: false,
+        allow_disk_use: !matches!(command.get("allowDiskUse"), Some(ValueRef::Bool(false))),
     };
     let nonempty = |doc: Option<Doc<'a>>| doc.filter(|doc| !doc.is_empty());
     match name {
@@ -253,9 +258,16 @@ fn front<'a>(planned: &mut Planned<'a>, stages: Doc<'a>) {
     }
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a command has found out by then"
+)]
 fn write(
+    cx: &Cx<'_>,
+    state: &Arc<State>,
     reply: &mut DocBuf,
     namespace: &str,
+    collection: &str,
     target: Option<&Arc<Collection>>,
     planned: &Planned<'_>,
     parse: &ParseContext,
@@ -266,12 +278,14 @@ fn write(
     let filter = Filter::parse(planned.filter, parse)?;
     let order = query::order(planned.sort.unwrap_or(Doc::EMPTY), parse)?;
     let hint: Option<Hint> = query::hint(planned.hint)?;
+    let mut is_system = false;
     if planned.is_pipeline {
         let stages = planned
             .behind
             .iter()
             .map(|stage| ValueRef::Document(*stage));
-        Pipeline::parse(Doc::new(&DocBuf::array(stages)), parse)?;
+        let pipeline = Pipeline::parse(Doc::new(&DocBuf::array(stages)), parse)?;
+        is_system = pipeline.system_source().is_some();
     }
     let indexes: Vec<PlanIndex<'_>> = target
         .iter()
@@ -386,9 +400,34 @@ fn write(
     }
     if let Some((stages, first, cursor)) = stages {
         reply.close(cursor);
+        let mut stats = Vec::new().into_iter();
+        if verbosity >= Verbosity::Stats && !is_system {
+            let query = Find {
+                filter: Some(filter.clone()),
+                order,
+                skip: planned.skip,
+                limit: planned.limit,
+                hint,
+                collation: parse.collation.clone(),
+                ..Find::default()
+            };
+            let spill = cx.spill(planned.allow_disk_use);
+            let behind = &planned.behind;
+            stats = explain_stages::run(state, collection, &query, behind, parse, env, spill)?
+                .into_iter();
+        }
+        if let Some(stats) = stats.next() {
+            stats.append_to("$cursor", reply);
+        }
         reply.close(first);
         for (at, stage) in planned.behind.iter().enumerate() {
-            reply.push(at + 1, ValueRef::Document(*stage));
+            let open = reply.push_document(at + 1);
+            reply.append_all(*stage);
+            if let Some(stats) = stats.next() {
+                let name = stage.iter().next().map(|stage| stage.key().to_string());
+                stats.append_to(&name.unwrap_or_default(), reply);
+            }
+            reply.close(open);
         }
         reply.close(stages);
     }
@@ -423,6 +462,12 @@ fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u
     match name {
         "IXSCAN" => out.append("keysExamined", number(examined.keys)),
         "FETCH" | "COLLSCAN" => out.append("docsExamined", number(examined.documents)),
+        "SORT" => {
+            out.append("totalDataSizeSorted", number(examined.found_bytes));
+            // Documents of a state are in memory anyway, and what sorting adds to them seldom fills the stage's share.
+            out.append("usedDisk", ValueRef::Bool(false));
+            out.append("spills", number(0));
+        }
         "IDHACK" => {
             out.append("keysExamined", number(examined.documents));
             out.append("docsExamined", number(examined.documents));

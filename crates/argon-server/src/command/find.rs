@@ -194,7 +194,6 @@ fn compile(arguments: &Arguments<'_>, parse: &ParseContext, is_view: bool) -> Re
         skip: arguments.skip,
         limit: arguments.limit,
         hint: query::hint(arguments.hint)?,
-        allow_disk_use: arguments.allow_disk_use,
         range: Range::new(arguments.min, arguments.max)?,
         show_record_id: arguments.show_record_id,
         collation: parse.collation.clone(),

@@ -24,6 +24,7 @@ mod drop;
 mod drop_database;
 mod drop_indexes;
 mod explain;
+mod explain_stages;
 mod find;
 mod find_and_modify;
 mod get_more;
@@ -355,6 +356,11 @@ impl Cx<'_> {
     /// The user's name, for the log; empty without authentication.
     pub(crate) fn origin(&self) -> argon_engine::Origin {
         argon_engine::Origin::default()
+    }
+
+    /// Where stages may put what exceeds their memory, if the client allows it.
+    pub(crate) fn spill(&self, allow_disk_use: bool) -> Option<&dyn argon_mql::spill::Area> {
+        allow_disk_use.then_some(&self.shared.scratch as _)
     }
 
     /// Surroundings for evaluating this command's expressions.

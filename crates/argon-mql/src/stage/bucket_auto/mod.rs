@@ -8,14 +8,13 @@ use bytes::Bytes;
 
 use self::granularity::Granularity;
 use super::bucket::is_expression;
-use super::budget::STAGE_BYTES_HARD_MAX;
 use super::group::GroupStage;
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::accumulator::{Accumulator, Column, Flags};
 use crate::collation::Collation;
 use crate::expr::{Expr, Scope};
-use crate::sort::{MEMORY_MAX, Sorter};
+use crate::sorter::{Sorted, Sorter};
 use crate::value::{Doc, DocBuf, Number, Value, ValueRef, compare_with, key};
 use crate::{Error, Result};
 
@@ -147,7 +146,11 @@ impl Stage for BucketAuto {
         Box::new(BucketAutoSource {
             stage: self,
             input: Some(input),
-            out: Vec::new().into_iter(),
+            items: Sorted::default(),
+            ahead: None,
+            size: 0,
+            given: 0,
+            before: None,
         })
     }
 }
@@ -155,32 +158,31 @@ impl Stage for BucketAuto {
 struct BucketAutoSource {
     stage: Arc<BucketAuto>,
     input: Option<Box<dyn Source>>,
-    out: std::vec::IntoIter<Bytes>,
+    items: Sorted<Item>,
+    /// The item that comes next.
+    ahead: Option<Item>,
+    /// How many documents a bucket has, but for equal values.
+    size: usize,
+    /// How many buckets were given out.
+    given: usize,
+    /// Where the last of them ended.
+    before: Option<Value>,
 }
 
 /// A document with the value that decides its bucket.
 type Item = (Value, Bytes);
 
-/// A finished bucket but for its upper boundary, which the next one decides.
-struct Bucket {
-    min: Value,
-    max: Value,
-    /// Where its documents are among the sorted ones.
-    from: usize,
-    to: usize,
-}
-
 impl BucketAuto {
-    /// All documents, by their values.
-    fn sorted(&self, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Vec<Item>> {
-        let bytes_max = if cx.allow_disk_use {
-            STAGE_BYTES_HARD_MAX
-        } else {
-            MEMORY_MAX
-        };
-        let mut sorter = Sorter::new(None, bytes_max);
+    /// All documents by their values, and how many there are.
+    fn sorted(
+        &self,
+        mut input: Box<dyn Source>,
+        cx: &Context<'_>,
+    ) -> Result<(Sorted<Item>, usize)> {
+        let mut sorter = Sorter::new(None, cx.spill, input.is_resident());
         let mut turns = Turns::default();
         let mut sortable = Vec::new();
+        let mut count = 0;
         while let Some(doc) = input.next(cx)? {
             turns.turn(cx)?;
             let value = self.by.eval(&Scope::new(&doc, cx.env))?;
@@ -201,52 +203,14 @@ impl BucketAuto {
             );
             let bytes = doc.len() + std::mem::size_of::<Item>();
             sorter.push(&sortable, (value, doc), bytes)?;
+            count += 1;
         }
-        Ok(sorter.finish().collect())
+        Ok((sorter.finish()?, count))
     }
 
-    fn split(&self, items: &[Item]) -> Vec<Bucket> {
-        let len = items.len();
-        // Rounded to the nearest, and at least one.
-        let size = ((2 * len + self.buckets) / (2 * self.buckets)).max(1);
-        let mut buckets: Vec<Bucket> = Vec::new();
-        let mut from = 0;
-        while from < len && buckets.len() < self.buckets {
-            let is_last = buckets.len() + 1 == self.buckets;
-            let mut to = if is_last { len } else { (from + size).min(len) };
-            let (mut max, min);
-            match &self.granularity {
-                None => {
-                    max = items[to - 1].0.clone();
-                    while to < len && self.is_equal(&items[to].0, &max) {
-                        to += 1;
-                    }
-                    // Of equal values, the last one shows.
-                    max = items[to - 1].0.clone();
-                    min = items[from].0.clone();
-                    if let Some(before) = buckets.last_mut() {
-                        before.max = min.clone();
-                    }
-                }
-                Some(granularity) => {
-                    max = granularity
-                        .boundary(&items[to - 1].0, items.get(to).map(|(value, _)| value));
-                    while to < len && self.is_less(&items[to].0, &max) {
-                        to += 1;
-                    }
-                    if to == len {
-                        max = granularity.round_up(items[to - 1].0.as_ref());
-                    }
-                    min = match buckets.last() {
-                        Some(before) => before.max.clone(),
-                        None => granularity.round_down(items[from].0.as_ref()),
-                    };
-                }
-            }
-            buckets.push(Bucket { min, max, from, to });
-            from = to;
-        }
-        buckets
+    /// Rounded to the nearest, and at least one.
+    fn bucket_size(&self, count: usize) -> usize {
+        ((2 * count + self.buckets) / (2 * self.buckets)).max(1)
     }
 
     fn is_equal(&self, a: &Value, b: &Value) -> bool {
@@ -257,7 +221,7 @@ impl BucketAuto {
         compare_with(a.as_ref(), b.as_ref(), self.collation.as_deref()).is_lt()
     }
 
-    fn output(&self, bucket: &Bucket, items: &[Item], cx: &Context<'_>) -> Result<Bytes> {
+    fn columns(&self, cx: &Context<'_>) -> Result<Vec<Box<dyn Column>>> {
         let empty = Bytes::from_static(Doc::EMPTY.as_bytes());
         let mut columns: Vec<Box<dyn Column>> = self
             .output
@@ -267,18 +231,14 @@ impl BucketAuto {
         for column in &mut columns {
             column.begin(&empty, &Scope::new(&empty, cx.env))?;
         }
-        let mut turns = Turns::default();
-        for (_, doc) in &items[bucket.from..bucket.to] {
-            turns.turn(cx)?;
-            let scope = Scope::new(doc, cx.env);
-            for column in &mut columns {
-                column.add(0, doc, &scope)?;
-            }
-        }
+        Ok(columns)
+    }
+
+    fn output(&self, min: &Value, max: &Value, mut columns: Vec<Box<dyn Column>>) -> Result<Bytes> {
         let mut out = DocBuf::new();
         let id = out.open_document("_id");
-        out.append("min", bucket.min.as_ref());
-        out.append("max", bucket.max.as_ref());
+        out.append("min", min.as_ref());
+        out.append("max", max.as_ref());
         out.close(id);
         for ((name, _), column) in self.output.iter().zip(&mut columns) {
             out.append(name, column.finish(0)?.as_ref());
@@ -287,18 +247,78 @@ impl BucketAuto {
     }
 }
 
+impl BucketAutoSource {
+    /// Takes the next item, if it passes `wanted`.
+    fn next_if(&mut self, wanted: impl FnOnce(&Value) -> bool) -> Result<Option<Item>> {
+        if !self.ahead.as_ref().is_some_and(|(value, _)| wanted(value)) {
+            return Ok(None);
+        }
+        let next = self.items.pop()?;
+        Ok(std::mem::replace(&mut self.ahead, next))
+    }
+
+    fn next_bucket(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        let stage = Arc::clone(&self.stage);
+        let Some(first) = self.next_if(|_| true)? else {
+            return Ok(None);
+        };
+        let mut columns = stage.columns(cx)?;
+        let mut turns = Turns::default();
+        let mut add = |(value, doc): Item| -> Result<Value> {
+            turns.turn(cx)?;
+            let scope = Scope::new(&doc, cx.env);
+            for column in &mut columns {
+                column.add(0, &doc, &scope)?;
+            }
+            Ok(value)
+        };
+        self.given += 1;
+        let is_last = self.given == stage.buckets;
+        let mut left = if is_last { usize::MAX } else { self.size } - 1;
+        let first = add(first)?;
+        let mut last = first.clone();
+        while left > 0
+            && let Some(item) = self.next_if(|_| true)?
+        {
+            last = add(item)?;
+            left -= 1;
+        }
+        let (min, max) = match &stage.granularity {
+            None => {
+                while let Some(item) = self.next_if(|value| stage.is_equal(value, &last))? {
+                    last = add(item)?;
+                }
+                // A bucket ends where the next one begins. Of equal values, the last one shows.
+                let next = self.ahead.as_ref().map(|(value, _)| value.clone());
+                (first, next.unwrap_or(last))
+            }
+            Some(granularity) => {
+                let next = self.ahead.as_ref().map(|(value, _)| value);
+                let mut max = granularity.boundary(&last, next);
+                while let Some(item) = self.next_if(|value| stage.is_less(value, &max))? {
+                    last = add(item)?;
+                }
+                if self.ahead.is_none() {
+                    max = granularity.round_up(last.as_ref());
+                }
+                let before = self.before.take();
+                let min = before.unwrap_or_else(|| granularity.round_down(first.as_ref()));
+                (min, max)
+            }
+        };
+        self.before = Some(max.clone());
+        stage.output(&min, &max, columns).map(Some)
+    }
+}
+
 impl Source for BucketAutoSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(input) = self.input.take() {
-            let items = self.stage.sorted(input, cx)?;
-            let out: Result<Vec<Bytes>> = self
-                .stage
-                .split(&items)
-                .iter()
-                .map(|bucket| self.stage.output(bucket, &items, cx))
-                .collect();
-            self.out = out?.into_iter();
+            let (items, count) = self.stage.sorted(input, cx)?;
+            self.size = self.stage.bucket_size(count);
+            self.items = items;
+            self.ahead = self.items.pop()?;
         }
-        Ok(self.out.next())
+        self.next_bucket(cx)
     }
 }

@@ -9,11 +9,10 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 
 use self::range::{Bounds, Step};
-use super::budget::STAGE_BYTES_HARD_MAX;
 use super::source::Turns;
 use super::{Context, FieldPath, Source, Stage, StageContext};
 use crate::collation::Collation;
-use crate::sort::{MEMORY_MAX, Sorter};
+use crate::sorter::{Sorted, Sorter};
 use crate::value::{Doc, Value, ValueRef, compare, key};
 use crate::{Error, Result};
 
@@ -91,7 +90,7 @@ impl Stage for Densify {
         Box::new(DensifySource {
             stage: self,
             input: Some(input),
-            sorted: Vec::new().into_iter(),
+            sorted: Sorted::default(),
             greatest: Value::Missing,
             least: None,
             partitions: Vec::new(),
@@ -117,7 +116,7 @@ struct Partition {
 struct DensifySource {
     stage: Arc<Densify>,
     input: Option<Box<dyn Source>>,
-    sorted: std::vec::IntoIter<Item>,
+    sorted: Sorted<Item>,
     /// The least and greatest value of all.
     least: Option<Value>,
     greatest: Value,
@@ -130,14 +129,12 @@ struct DensifySource {
 }
 
 impl Densify {
-    /// All documents, sorted by partition and value; by value alone if all partitions share their bounds.
-    fn sort(&self, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Vec<Item>> {
-        let bytes_max = if cx.allow_disk_use {
-            STAGE_BYTES_HARD_MAX
-        } else {
-            MEMORY_MAX
-        };
-        let mut sorter = Sorter::new(None, bytes_max);
+    /// All documents, sorted by partition and value; by value alone if all partitions share their bounds. Also the value of
+    /// the last one.
+    fn sort(&self, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<(Sorted<Item>, Value)> {
+        let mut sorter = Sorter::new(None, cx.spill, input.is_resident());
+        let mut last_key = Vec::new();
+        let mut last = Value::Missing;
         let mut turns = Turns::default();
         let mut keys = Vec::new();
         while let Some(doc) = input.next(cx)? {
@@ -156,10 +153,14 @@ impl Densify {
                 value => value,
             };
             key::append(&mut keys, value, false);
+            if keys >= last_key {
+                last_key.clone_from(&keys);
+                last = Value::copy_of(self.field.get(Doc::new(&doc)));
+            }
             let bytes = doc.len() + std::mem::size_of::<Item>();
             sorter.push(&keys, (partition, doc), bytes)?;
         }
-        Ok(sorter.finish().collect())
+        Ok((sorter.finish()?, last))
     }
 
     /// A document that was not there.
@@ -182,11 +183,7 @@ impl Densify {
 
 impl DensifySource {
     fn start(&mut self, input: Box<dyn Source>, cx: &Context<'_>) -> Result<()> {
-        let items = self.stage.sort(input, cx)?;
-        if let Some((_, last)) = items.last() {
-            self.greatest = Value::copy_of(self.stage.field.get(Doc::new(last)));
-        }
-        self.sorted = items.into_iter();
+        (self.sorted, self.greatest) = self.stage.sort(input, cx)?;
         if self.stage.partition_by.is_empty()
             && let Bounds::Explicit(low, _) = &self.stage.bounds
         {
@@ -297,7 +294,7 @@ impl Source for DensifySource {
             if let Some(doc) = self.ready.pop_front() {
                 return Ok(Some(doc));
             }
-            match self.sorted.next() {
+            match self.sorted.pop()? {
                 Some((key, doc)) => self.take(key, doc)?,
                 None if !self.finished => self.finish()?,
                 None => return Ok(None),

@@ -25,12 +25,13 @@ use bytes::Bytes;
 
 use self::bounds::SortShape;
 use super::add_fields::FieldTree;
-use super::budget::STAGE_BYTES_HARD_MAX;
+use super::budget::Budget;
 use super::source::Turns;
 use super::{Context, FieldPath, Source, Stage, StageContext};
 use crate::collation::Collation;
 use crate::expr::{Expr, Scope};
-use crate::sort::{MEMORY_MAX, Sort, Sorter};
+use crate::sort::Sort;
+use crate::sorter::{Sorted, Sorter};
 use crate::value::{Doc, Value, ValueRef, key};
 use crate::{Error, Result};
 
@@ -198,7 +199,9 @@ impl Stage for SetWindowFields {
         Box::new(WindowSource {
             stage: self,
             input: Some(input),
-            sorted: Vec::new().into_iter().peekable(),
+            sorted: Sorted::default(),
+            ahead: None,
+            resident: false,
             partition: None,
         })
     }
@@ -210,7 +213,11 @@ type Item = (Arc<[u8]>, Bytes);
 struct WindowSource {
     stage: Arc<SetWindowFields>,
     input: Option<Box<dyn Source>>,
-    sorted: std::iter::Peekable<std::vec::IntoIter<Item>>,
+    sorted: Sorted<Item>,
+    /// The document that comes next.
+    ahead: Option<Item>,
+    /// Whether the documents are in memory anyway.
+    resident: bool,
     partition: Option<Open>,
 }
 
@@ -223,13 +230,8 @@ struct Open {
 
 impl WindowSource {
     /// All documents, partition by partition, each in its order.
-    fn sort(&self, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Vec<Item>> {
-        let bytes_max = if cx.allow_disk_use {
-            STAGE_BYTES_HARD_MAX
-        } else {
-            MEMORY_MAX
-        };
-        let mut sorter = Sorter::new(None, bytes_max);
+    fn sort(&self, mut input: Box<dyn Source>, cx: &Context<'_>) -> Result<Sorted<Item>> {
+        let mut sorter = Sorter::new(None, cx.spill, self.resident);
         let mut turns = Turns::default();
         let mut keys = Vec::new();
         let everything: Arc<[u8]> = Arc::from(&[][..]);
@@ -258,14 +260,26 @@ impl WindowSource {
             let bytes = doc.len() + std::mem::size_of::<Item>();
             sorter.push(&keys, (partition, doc), bytes)?;
         }
-        Ok(sorter.finish().collect())
+        sorter.finish()
     }
 
     /// Takes the next partition off the sorted documents.
-    fn next_partition(&mut self) -> Option<Open> {
-        let (key, first) = self.sorted.next()?;
+    ///
+    /// # Errors
+    /// What the disk fails with, and `ExceededMemoryLimit`: its documents have to fit the memory.
+    fn next_partition(&mut self) -> Result<Option<Open>> {
+        let Some((key, first)) = self.ahead.take() else {
+            return Ok(None);
+        };
+        let mut budget = Budget::new("a partition of $setWindowFields");
         let mut docs = vec![first];
-        while let Some((_, doc)) = self.sorted.next_if(|(other, _)| *other == key) {
+        loop {
+            self.ahead = self.sorted.pop()?;
+            let Some((_, doc)) = self.ahead.take_if(|(other, _)| *other == key) else {
+                break;
+            };
+            budget
+                .hold(std::mem::size_of::<Bytes>() + if self.resident { 0 } else { doc.len() })?;
             docs.push(doc);
         }
         let runs = self
@@ -274,25 +288,27 @@ impl WindowSource {
             .iter()
             .map(|(_, function)| Arc::clone(function).run())
             .collect();
-        Some(Open {
+        Ok(Some(Open {
             partition: Partition {
                 docs,
                 stage: Arc::clone(&self.stage),
             },
             runs,
             next: 0,
-        })
+        }))
     }
 }
 
 impl Source for WindowSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         if let Some(input) = self.input.take() {
-            self.sorted = self.sort(input, cx)?.into_iter().peekable();
+            self.resident = input.is_resident();
+            self.sorted = self.sort(input, cx)?;
+            self.ahead = self.sorted.pop()?;
         }
         loop {
             if self.partition.is_none() {
-                self.partition = self.next_partition();
+                self.partition = self.next_partition()?;
             }
             let Some(open) = &mut self.partition else {
                 return Ok(None);
