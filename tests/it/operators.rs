@@ -19,7 +19,7 @@ fn the_page_is_up_to_date() {
     let committed = fs::read_to_string(argon_testkit::workspace_root().join(page::PATH)).unwrap();
     assert!(
         page == committed,
-        "{} is out of date: just operators",
+        "{} is out of date: just operators, or cargo run -p argon-testkit --bin operators",
         page::PATH
     );
 }

@@ -24,15 +24,14 @@ pub fn write() -> Result<String> {
         .into_iter()
         .collect::<Result<_>>()?;
     let usage = Usage::of(&files)?;
-    let mut out = format!(
+    let mut out = String::from(
         "# Operators, stages, commands\n\n\
          <!-- Written by `just operators` from the tables in the source and the cases in tests/cases. Do not edit. -->\n\n\
          What MongoDB 6.0.5 has by name, and what Argon answers. The names were asked of a real mongod; those that begin\n\
          with `_` are its own, between its servers, and left out. *Equal* means that Argon answers all recorded steps\n\
          that use the name (the last column) as mongod 6.0.5 did, but for the [recorded differences](#recorded-differences)\n\
-         at the end; there are {} steps in all. *Refused* means that Argon knows the name and answers with that error.\n\
+         at the end. Numbers from 20 on are rounded down. *Refused* means that Argon knows the name and answers with that error.\n\
          `docs/compatibility.md` says in words what is different and why.\n",
-        usage.total
     );
     for row in KINDS {
         match row.kind {
@@ -68,7 +67,7 @@ fn table(out: &mut String, row: &Row, usage: &Usage) {
         let _ = writeln!(
             out,
             "| `{name}` | {answer} | {} |",
-            steps(usage, row.kind, &name)
+            rounded(steps(usage, row.kind, &name))
         );
     }
 }
@@ -96,6 +95,15 @@ fn steps(usage: &Usage, kind: Kind, name: &str) -> usize {
         .unwrap_or(0)
 }
 
+/// `count`, from 20 on with one digit that counts: a page with the exact number would change with each case.
+fn rounded(count: usize) -> String {
+    if count < 20 {
+        return count.to_string();
+    }
+    let unit = 10_usize.pow(count.ilog10());
+    format!("{}+", count / unit * unit)
+}
+
 fn commands(out: &mut String, row: &Row, usage: &Usage) {
     let _ = writeln!(
         out,
@@ -121,7 +129,7 @@ fn commands(out: &mut String, row: &Row, usage: &Usage) {
             .map(|name| steps(usage, row.kind, name))
             .sum();
         let help = help.replace('|', "\\|");
-        let _ = writeln!(out, "| `{name}` | {answer} | {count} | {help} |");
+        let _ = writeln!(out, "| `{name}` | {answer} | {} | {help} |", rounded(count));
     }
     let _ = writeln!(
         out,
@@ -145,7 +153,11 @@ fn parameters(out: &mut String, row: &Row, usage: &Usage) {
         row.title
     );
     for name in argon {
-        let _ = writeln!(out, "| `{name}` | {} |", steps(usage, row.kind, name));
+        let _ = writeln!(
+            out,
+            "| `{name}` | {} |",
+            rounded(steps(usage, row.kind, name))
+        );
     }
 }
 

@@ -19,8 +19,6 @@ pub struct Usage {
     pub steps: BTreeMap<(Kind, String), usize>,
     /// Steps that Argon is known to answer differently: file, reason and how many.
     pub differs: BTreeMap<(String, String), usize>,
-    /// All recorded steps.
-    pub total: usize,
 }
 
 impl Usage {
@@ -32,7 +30,6 @@ impl Usage {
         let mut usage = Self::default();
         for file in files.iter().filter(|file| file.by_hand.is_none()) {
             for step in &file.steps {
-                usage.total += 1;
                 for name in names(step)? {
                     *usage.steps.entry(name).or_default() += 1;
                 }
