@@ -22,10 +22,11 @@ test *args:
 cases filter="":
     @source scripts/env; cargo build --quiet --bin argon; cargo run --quiet -p argon-testkit --bin check -- argon "$1"
 
-# Play case files on mongod and on Argon
+# Play case files on mongod, on Argon, and on mongod through Argon
 compat filter="":
     @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- mongod "$1"
     @just cases "$1"
+    @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- upstream "$1"
 
 # Play random commands on mongod and on Argon, which must agree: just differ --seed 7 --cases 5000 --area update
 differ *args:

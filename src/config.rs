@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
+use argon_server::NewDatabases;
 use argon_storage::Durability;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Deserializer};
@@ -40,6 +41,18 @@ pub(crate) struct Settings {
     /// Have the commands that exist for tests only
     #[arg(long, env = "ARGON_TEST_COMMANDS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     test_commands: Option<bool>,
+    /// A MongoDB whose databases that are no projects pass through: mongodb://host:27017/
+    #[arg(
+        long,
+        env = "ARGON_MONGODB_URI",
+        value_name = "URI",
+        hide_env_values = true
+    )]
+    mongodb_uri: Option<String>,
+    /// Where a database goes that is neither a project nor in that MongoDB yet: project or upstream [default: project]
+    #[arg(long, env = "ARGON_NEW_DATABASES", value_name = "project|upstream")]
+    #[serde(default, deserialize_with = "from_text")]
+    new_databases: Option<NewDatabases>,
     /// Most connections at a time [default: 10000]
     #[arg(long, env = "ARGON_CONNECTIONS_MAX", value_name = "NUMBER")]
     connections_max: Option<usize>,
@@ -58,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) auto_branch: bool,
     pub(crate) allow_remote: bool,
     pub(crate) test_commands: bool,
+    pub(crate) mongodb_uri: Option<String>,
+    pub(crate) new_databases: NewDatabases,
     pub(crate) connections_max: usize,
     pub(crate) log: String,
 }
@@ -89,6 +104,8 @@ impl Settings {
             auto_branch: self.auto_branch.or(file.auto_branch),
             allow_remote: self.allow_remote.or(file.allow_remote),
             test_commands: self.test_commands.or(file.test_commands),
+            mongodb_uri: self.mongodb_uri.or(file.mongodb_uri),
+            new_databases: self.new_databases.or(file.new_databases),
             connections_max: self.connections_max.or(file.connections_max),
             log: self.log.or(file.log),
         }
@@ -108,6 +125,8 @@ impl Settings {
             auto_branch: self.auto_branch.unwrap_or_default(),
             allow_remote: self.allow_remote.unwrap_or_default(),
             test_commands: self.test_commands.unwrap_or_default(),
+            mongodb_uri: self.mongodb_uri,
+            new_databases: self.new_databases.unwrap_or_default(),
             connections_max: self.connections_max.unwrap_or(CONNECTIONS_MAX),
             log: self.log.unwrap_or_else(|| LOG.to_owned()),
         }

@@ -7,14 +7,18 @@ use std::time::Duration;
 
 use anyhow::Context;
 use argon_engine::Engine;
-use argon_server::{RecentLog, Server};
+use argon_server::{RecentLog, Server, UpstreamConfig};
 use argon_storage::{Durability, OpenOptions};
+use argon_upstream::Upstream;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{Config, Settings};
+
+/// The database in the MongoDB of `--mongodb-uri` that is Argon's own.
+const OWN_DATABASE: &str = "argon";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -65,6 +69,16 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     .await
     .context("cannot read the catalogue of projects and branches")?;
     let engine = Arc::new(engine);
+    let upstream = match &config.mongodb_uri {
+        None => None,
+        Some(uri) => Some(UpstreamConfig {
+            upstream: Upstream::open(uri)
+                .await
+                .context("cannot use --mongodb-uri")?,
+            new_databases: config.new_databases,
+            own_database: OWN_DATABASE.to_owned(),
+        }),
+    };
 
     let server = Server::bind(
         argon_server::Config {
@@ -73,12 +87,13 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
             connections_max: config.connections_max,
             allow_remote: config.allow_remote,
             test_commands: config.test_commands,
-            arguments: std::env::args().collect(),
+            arguments: std::env::args().map(without_password).collect(),
             log,
             durable_within: match config.durability {
                 Durability::Ack => Duration::ZERO,
                 Durability::Interval(interval) => interval,
             },
+            upstream,
         },
         Arc::clone(&engine),
     )
@@ -102,6 +117,20 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     engine.close().await.context("cannot close the store")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The command line is shown to clients; the password in a connection string is not for them.
+fn without_password(argument: String) -> String {
+    let Some((scheme, rest)) = argument.split_once("://") else {
+        return argument;
+    };
+    match rest.split_once('@') {
+        Some((user, hosts)) => {
+            let user = user.split_once(':').map_or(user, |(user, _)| user);
+            format!("{scheme}://{user}:<password>@{hosts}")
+        }
+        None => argument,
+    }
 }
 
 /// Tells whoever started the server that it is there: the one line on standard output.

@@ -83,6 +83,7 @@ error_codes! {
     121 DocumentValidationFailure,
     125 CommandFailed,
     126 RPCProtocolNegotiationFailed,
+    133 FailedToSatisfyReadPreference,
     136 CappedPositionLost,
     146 ExceededMemoryLimit,
     159 DurationOverflow,

@@ -8,7 +8,7 @@ use argon_mql::Doc;
 use argon_mql::value::validate;
 use argon_wire::{
     BytesMut, Compressor, Header, Limits, Message, MsgFlags, MsgWriter, OpCode, OpMsg, OpReply,
-    Payload, Refused, compress, decode, encode_reply, room_for,
+    Payload, Refused, compress, encode_reply, parse as parse_message, room_for, take,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use crate::legacy;
 use crate::reply::Reply;
 use crate::request::Request;
 use crate::server::Shared;
+use crate::upstream::{self, Claim, forward};
 
 /// What commands may know about the connection they came on.
 pub(crate) struct Connection {
@@ -80,8 +81,32 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
     let mut input = BytesMut::with_capacity(16 * 1024);
     let mut output = BytesMut::with_capacity(16 * 1024);
     loop {
-        let message = match decode(&mut input, &limits) {
-            Ok(Some(message)) => message,
+        let taken = match take(&mut input, &limits) {
+            Ok(Some(frame)) => match &shared.passthrough {
+                None => Ok((frame, None)),
+                Some(passthrough) => match passthrough.claim(&shared, frame, &limits).await {
+                    Ok(Claim::Own(frame, compressor)) => Ok((frame, compressor)),
+                    Ok(Claim::Theirs(request, compressor)) => {
+                        let (stream, input) = (&mut stream, &mut input);
+                        let going =
+                            forward(&shared, passthrough, stream, input, request, compressor).await;
+                        if !going || shared.is_stopping() {
+                            return;
+                        }
+                        continue;
+                    }
+                    Ok(Claim::Refused(request, compressor, error)) => {
+                        let going =
+                            upstream::refuse(&shared, &mut stream, &request, compressor, &error)
+                                .await;
+                        if !going {
+                            return;
+                        }
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            },
             Ok(None) => {
                 input.reserve(room_for(&input, &limits));
                 let read = tokio::select! {
@@ -100,6 +125,14 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
                 }
                 continue;
             }
+            Err(error) => Err(error),
+        };
+        let parsed = taken.and_then(|(frame, inflated)| {
+            let message = parse_message(frame.freeze(), &limits)?;
+            Ok((message, inflated))
+        });
+        let (message, inflated) = match parsed {
+            Ok(parsed) => parsed,
             Err(argon_wire::Error::Refused(refused)) => {
                 refuse(&shared, &refused, &mut output);
                 if send(&shared, &mut stream, &mut output).await.is_err() {
@@ -117,6 +150,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
             compressor,
             payload,
         } = message;
+        let compressor = compressor.or(inflated);
         if header.response_to != 0 {
             // Source: mongod 6.0.5. An answer to something that was never asked.
             tracing::debug!(%peer, "connection closed: a request that says it is an answer");
@@ -259,7 +293,7 @@ fn refuse(shared: &Shared, refused: &Refused, output: &mut BytesMut) {
     }
 }
 
-fn write_msg(
+pub(crate) fn write_msg(
     output: &mut BytesMut,
     head: Header,
     checksum: bool,
@@ -299,7 +333,7 @@ fn answer(to: Header) -> Header {
     }
 }
 
-fn next_request_id() -> i32 {
+pub(crate) fn next_request_id() -> i32 {
     use std::sync::atomic::AtomicI32;
     static NEXT: AtomicI32 = AtomicI32::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)

@@ -158,6 +158,29 @@ impl From<EngineError> for Error {
     }
 }
 
+impl From<argon_upstream::Error> for Error {
+    fn from(error: argon_upstream::Error) -> Error {
+        use argon_upstream::Error as Upstream;
+        let mut labels = Vec::new();
+        let code = match &error {
+            Upstream::NoServer { .. } => ErrorCode::FailedToSatisfyReadPreference,
+            Upstream::Lost { .. } => ErrorCode::HostUnreachable,
+            Upstream::Slow { .. } => ErrorCode::NetworkTimeout,
+            Upstream::Busy { .. } => {
+                labels = vec!["SystemOverloadedError", "RetryableError"];
+                ErrorCode::IngressRequestRateLimitExceeded
+            }
+            Upstream::Login { .. } => ErrorCode::AuthenticationFailed,
+            Upstream::Uri(_) | Upstream::Frame(_) | Upstream::Malformed(_) => {
+                ErrorCode::OperationFailed
+            }
+        };
+        let mut mapped = Error::new(code, error.to_string());
+        mapped.labels = labels;
+        mapped
+    }
+}
+
 fn storage(error: &argon_engine::StorageError) -> Error {
     use argon_engine::StorageError as Storage;
     let code = match error {

@@ -4,7 +4,7 @@
 //! server      bind, accept, drain            session, cursor, operation   what outlives a command
 //! scratch     temporary files
 //! connection  bytes ⇄ messages               request, reply, error        a command in, an answer out
-//! command     the table of commands, a file each
+//! command     the table of commands, a file each         upstream                     passes on what another MongoDB keeps
 //! ```
 //!
 //! A request, start to finish: `connection` reads bytes and has `argon-wire` make a message of them; `request` reads what
@@ -23,6 +23,8 @@ mod request;
 mod scratch;
 mod server;
 mod session;
+mod upstream;
 
 pub use recent_log::RecentLog;
 pub use server::{Config, Server, StartError};
+pub use upstream::{NewDatabases, UpstreamConfig};

@@ -19,6 +19,7 @@ use crate::operation::Operations;
 use crate::recent_log::RecentLog;
 use crate::scratch::Scratch;
 use crate::session::Sessions;
+use crate::upstream::{Passthrough, UpstreamConfig};
 
 /// How the server behaves.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Config {
     pub log: Arc<RecentLog>,
     /// After this long, what was acknowledged is on disk; zero where it is when acknowledged.
     pub durable_within: Duration,
+    /// The MongoDB deployment whose other databases pass through, if there is one.
+    pub upstream: Option<UpstreamConfig>,
 }
 
 /// Why the server could not start.
@@ -79,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) scratch: Scratch,
     pub(crate) sessions: Sessions,
     pub(crate) operations: Operations,
+    pub(crate) passthrough: Option<Passthrough>,
     /// The open connections, by number.
     pub(crate) connections: Mutex<HashMap<i32, Arc<Connection>>>,
     pub(crate) counters: Counters,
@@ -133,6 +137,7 @@ impl Server {
         let state = Arc::new(Shared {
             scratch: Scratch::new(config.scratch_dir.clone()),
             engine,
+            passthrough: config.upstream.clone().map(Passthrough::new),
             config,
             address,
             started: Instant::now(),

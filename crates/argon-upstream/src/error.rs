@@ -8,7 +8,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why there is no answer. Only [`Error::Lost`] and [`Error::Slow`] leave open whether the command was run.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Error {
     /// The connection string cannot be used.
     #[error("the connection string cannot be used: {0}")]

@@ -73,7 +73,7 @@ pub struct Upstream {
     watch: Watch,
     clock: Arc<ClusterClock>,
     cursors: Pins<i64>,
-    /// By session; only behind several mongos.
+    /// By session.
     transactions: Pins<Box<[u8]>>,
 }
 
@@ -200,7 +200,22 @@ impl Upstream {
     /// Whether cursor `id` was made there.
     #[must_use]
     pub fn has_cursor(&self, id: i64) -> bool {
-        self.cursors.find(&id).is_some()
+        self.cursors.find(&id, 0).is_some()
+    }
+
+    /// Whether the transaction that `request` names was begun there.
+    #[must_use]
+    pub fn has_transaction(&self, request: &Request) -> bool {
+        let (Some(lsid), Some(number)) = (request.lsid(), request.txn_number()) else {
+            return false;
+        };
+        self.transactions.find(lsid, number).is_some()
+    }
+
+    /// Whether a command would find its server now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.watch.is_ready()
     }
 
     /// Whether the deployment takes retryable writes, transactions and sessions' times: it is no standalone server.
@@ -304,17 +319,22 @@ impl Upstream {
     /// The server that has the cursor or transaction of `request`.
     fn pinned(&self, request: &Request) -> Option<Arc<Server>> {
         if let Some(cursor) = request.cursor() {
-            return self.cursors.find(&cursor);
+            return self.cursors.find(&cursor, 0);
         }
         if request.command() == "killCursors" {
             let killed = request.killed_cursors();
-            return killed.iter().find_map(|cursor| self.cursors.find(cursor));
+            return killed
+                .iter()
+                .find_map(|cursor| self.cursors.find(cursor, 0));
         }
+        // In a replica set it is the primary's, whichever that is: a new one answers that it has no such transaction.
         if request.in_transaction()
             && !request.starts_transaction()
             && self.watch.kind() == TopologyType::Sharded
         {
-            return self.transactions.find(request.lsid()?);
+            return self
+                .transactions
+                .find(request.lsid()?, request.txn_number()?);
         }
         None
     }
@@ -325,7 +345,7 @@ impl Upstream {
             self.clock.observe(time);
         }
         match (request.cursor(), reply.cursor()) {
-            (_, Some(id)) if id != 0 => self.cursors.pin(id, server),
+            (_, Some(id)) if id != 0 => self.cursors.pin(id, 0, server),
             (Some(ended), _) if reply.cursor() == Some(0) || reply.code() == Some(43) => {
                 self.cursors.unpin(&ended);
             }
@@ -335,10 +355,9 @@ impl Upstream {
             self.cursors.unpin(&cursor);
         }
         if request.starts_transaction()
-            && self.watch.kind() == TopologyType::Sharded
-            && let Some(lsid) = request.lsid()
+            && let (Some(lsid), Some(number)) = (request.lsid(), request.txn_number())
         {
-            self.transactions.pin(lsid.into(), server);
+            self.transactions.pin(lsid.into(), number, server);
         }
         if reply.code().is_some_and(is_state_change) {
             server.suspect("it is not primary any more, or shuts down");
@@ -363,6 +382,14 @@ impl Upstream {
         for member in self.watch.now().members {
             member.server.close_idle();
         }
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Upstream")
+            .field(&self.watch.now().describe())
+            .finish()
     }
 }
 

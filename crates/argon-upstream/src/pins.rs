@@ -1,4 +1,4 @@
-//! What has to go to the server that began it: cursors, and transactions behind several mongos.
+//! What has to go to the server that began it: cursors, and transactions.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,13 +17,14 @@ const PINS_MAX: usize = 100_000;
 /// Source: MongoDB manual, "Server Sessions" (30 minutes).
 const IDLE: Duration = Duration::from_secs(35 * 60);
 
-/// Pins by `K`.
+/// Pins by `K`, each with a number: a session's transaction has one, a cursor has not.
 pub(crate) struct Pins<K> {
     pins: Mutex<HashMap<K, Pin>>,
 }
 
 struct Pin {
     server: Arc<Server>,
+    number: i64,
     used: Instant,
 }
 
@@ -34,20 +35,20 @@ impl<K: Eq + Hash> Pins<K> {
         }
     }
 
-    /// The server that `key` is pinned to.
-    pub(crate) fn find<Q>(&self, key: &Q) -> Option<Arc<Server>>
+    /// The server that `key` is pinned to under `number`.
+    pub(crate) fn find<Q>(&self, key: &Q, number: i64) -> Option<Arc<Server>>
     where
         K: std::borrow::Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
         let mut pins = self.pins.lock();
-        let pin = pins.get_mut(key)?;
+        let pin = pins.get_mut(key).filter(|pin| pin.number == number)?;
         pin.used = Instant::now();
         Some(Arc::clone(&pin.server))
     }
 
-    /// Pins `key` to `server`.
-    pub(crate) fn pin(&self, key: K, server: &Arc<Server>) {
+    /// Pins `key` to `server` under `number`, and under no other any more.
+    pub(crate) fn pin(&self, key: K, number: i64, server: &Arc<Server>) {
         let used = Instant::now();
         let mut pins = self.pins.lock();
         if pins.len() >= PINS_MAX && !pins.contains_key(&key) {
@@ -57,7 +58,12 @@ impl<K: Eq + Hash> Pins<K> {
             }
         }
         let server = Arc::clone(server);
-        pins.insert(key, Pin { server, used });
+        let pin = Pin {
+            server,
+            number,
+            used,
+        };
+        pins.insert(key, pin);
     }
 
     pub(crate) fn unpin<Q>(&self, key: &Q)

@@ -31,7 +31,7 @@ const READS: &[&str] = &[
 ];
 
 /// A command as one whole OP_MSG, uncompressed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     frame: BytesMut,
     flags: MsgFlags,
@@ -153,6 +153,12 @@ impl Request {
         self.cursor
     }
 
+    /// The text of the command's first field: usually the collection.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        elements(self.body()).next()?.text()
+    }
+
     /// The cursors that a `killCursors` names.
     #[must_use]
     pub fn killed_cursors(&self) -> Vec<i64> {
@@ -173,6 +179,13 @@ impl Request {
     /// Whether it waits for documents that are still to come.
     pub(crate) fn waits(&self) -> bool {
         self.waits
+    }
+
+    pub(crate) fn txn_number(&self) -> Option<i64> {
+        let element = self.txn_number.as_ref().map(|range| self.bytes(range))?;
+        element
+            .last_chunk()
+            .map(|number| i64::from_le_bytes(*number))
     }
 
     pub(crate) fn lsid(&self) -> Option<&[u8]> {

@@ -91,6 +91,11 @@ impl Watch {
         self.state.topology.borrow().clone()
     }
 
+    /// Whether a command would find its server now.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state.topology.borrow().is_ready()
+    }
+
     /// The kind of deployment.
     pub(crate) fn kind(&self) -> TopologyType {
         self.state.topology.borrow().kind

@@ -1,4 +1,4 @@
-//! Compares case files with a live server: `check mongod|argon [part of a path]`.
+//! Compares case files with a live server: `check mongod|argon|upstream [part of a path]`.
 
 use std::env;
 use std::process::ExitCode;
@@ -27,7 +27,18 @@ fn main() -> Result<ExitCode> {
             let argon = server::Argon::start(&server::binary()?)?;
             suite::check(argon.addr(), Subject::Argon, &root, &files)?
         }
-        _ => bail!("usage: check mongod|argon [part of a path]"),
+        // mongod again, seen through Argon.
+        "upstream" => {
+            let mongod = Mongod::start(Options {
+                replica_set: true,
+                volatile: true,
+            })?;
+            let uri = format!("mongodb://{}/", mongod.addr());
+            let args = ["--mongodb-uri", &uri, "--new-databases", "upstream"];
+            let argon = server::Argon::start_with(&server::binary()?, None, &args)?;
+            suite::check(argon.addr(), Subject::Mongod, &root, &files)?
+        }
+        _ => bail!("usage: check mongod|argon|upstream [part of a path]"),
     };
     eprintln!("{report}");
     Ok(if report.failures.is_empty() {

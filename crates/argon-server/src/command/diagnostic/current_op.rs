@@ -34,7 +34,10 @@ fn run(cx: &Cx<'_>) -> Result<Reply> {
             _ => filter.append_element(&element),
         }
     }
-    let filter = Filter::parse(Doc::new(&filter.finish()), &ParseContext::new())?;
+    let filter = filter.finish();
+    // Whoever asks for certain commands asks for nothing else.
+    let asks_for_all = Doc::new(&filter).is_empty();
+    let filter = Filter::parse(Doc::new(&filter), &ParseContext::new())?;
     let check = || cx.operation.check();
     let env = cx.env(Vec::new(), &check);
     let mut reply = Reply::ok();
@@ -48,6 +51,11 @@ fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
     }
     doc.close(array);
+    if let Some(passthrough) = &cx.shared.passthrough
+        && asks_for_all
+    {
+        passthrough.describe(doc);
+    }
     Ok(reply)
 }
 

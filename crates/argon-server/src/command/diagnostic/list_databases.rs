@@ -76,6 +76,10 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         };
         documents.push(describe(&branch.database, size));
     }
+    if let Some(passthrough) = &cx.shared.passthrough {
+        let listed = passthrough.list(cx.shared, name_only).await?;
+        documents.extend(listed);
+    }
     documents.sort_by(|a, b| name(a).cmp(&name(b)));
 
     let check = || cx.operation.check();

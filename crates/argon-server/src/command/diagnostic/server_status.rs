@@ -180,4 +180,7 @@ fn argon(cx: &Cx<'_>, out: &mut DocBuf) {
     out.append("branches", long(branches as u64));
     out.append("cachedBytes", long(engine.cached_bytes() as u64));
     out.append("cacheBytesMax", long(engine.cache_bytes_max() as u64));
+    if let Some(passthrough) = &cx.shared.passthrough {
+        passthrough.describe(out);
+    }
 }

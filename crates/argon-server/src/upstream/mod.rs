@@ -1,0 +1,250 @@
+//! Databases that are kept by the deployment behind Argon: their commands are passed on as they came.
+//!
+//! ```text
+//! connection ──▶ claim ──┬─▶ Own     parsed and run by `command`
+//!                        └─▶ Theirs  forward: the frame goes out, its answer comes back
+//! ```
+//!
+//! A project wins over a database of the same name there. A name that is neither is looked up, so that what somebody
+//! created there a moment ago is found; then the setting `new-databases` decides.
+
+mod databases;
+mod failure;
+mod forward;
+mod status;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use argon_mql::ErrorCode;
+use argon_upstream::{Request, Upstream};
+use argon_wire::{Bytes, BytesMut, Compressor, Limits, inflate};
+
+use crate::error::{Error, Result};
+use crate::server::Shared;
+use databases::Databases;
+
+pub(crate) use forward::{forward, refuse};
+
+/// The deployment behind Argon, and what goes there.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// The deployment.
+    pub upstream: Arc<Upstream>,
+    /// Where a database goes that is neither a project nor there yet.
+    pub new_databases: NewDatabases,
+    /// The database there in which Argon keeps its own data; no client gets at it through Argon.
+    pub own_database: String,
+}
+
+/// Where a database goes that is neither a project nor kept upstream yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NewDatabases {
+    /// It becomes a project.
+    #[default]
+    Project,
+    /// It is created upstream.
+    Upstream,
+}
+
+impl FromStr for NewDatabases {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NewDatabases, String> {
+        match text {
+            "project" => Ok(NewDatabases::Project),
+            "upstream" => Ok(NewDatabases::Upstream),
+            _ => Err(format!("`{text}` is neither `project` nor `upstream`")),
+        }
+    }
+}
+
+impl fmt::Display for NewDatabases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NewDatabases::Project => "project",
+            NewDatabases::Upstream => "upstream",
+        })
+    }
+}
+
+/// What passes commands on.
+pub(crate) struct Passthrough {
+    pub(crate) upstream: Arc<Upstream>,
+    databases: Databases,
+    new_databases: NewDatabases,
+    own_database: String,
+}
+
+/// Whose command it is.
+pub(crate) enum Claim {
+    /// Argon's own, out of its compression.
+    Own(BytesMut, Option<Compressor>),
+    /// The deployment's.
+    Theirs(Box<Request>, Option<Compressor>),
+    /// Nobody's.
+    Refused(Box<Request>, Option<Compressor>, Error),
+}
+
+/// Commands that are Argon's on any database: they are about the connection, the proxy, or branches.
+const OWN_COMMANDS: &[&str] = &[
+    "authenticate",
+    "buildInfo",
+    "buildinfo",
+    "connectionStatus",
+    "createBranch",
+    "createProject",
+    "dropBranch",
+    "dropProject",
+    "getnonce",
+    "hello",
+    "isMaster",
+    "ismaster",
+    "killAllSessions",
+    "killAllSessionsByPattern",
+    "listBranches",
+    "listCommands",
+    "listProjects",
+    "logout",
+    "saslContinue",
+    "saslStart",
+    "serverStatus",
+    "startSession",
+    "whatsmyuri",
+];
+
+impl Passthrough {
+    pub(crate) fn new(config: UpstreamConfig) -> Passthrough {
+        Passthrough {
+            databases: Databases::new(Arc::clone(&config.upstream)),
+            upstream: config.upstream,
+            new_databases: config.new_databases,
+            own_database: config.own_database,
+        }
+    }
+
+    /// Decides whose command `frame` is.
+    ///
+    /// # Errors
+    /// A message that does not inflate.
+    pub(crate) async fn claim(
+        &self,
+        shared: &Shared,
+        frame: BytesMut,
+        limits: &Limits,
+    ) -> Result<Claim, argon_wire::Error> {
+        let (frame, compressor) = inflate(frame, limits)?;
+        // What cannot be read here is for the own commands' parser to refuse.
+        let request = match Request::read(frame) {
+            Ok(request) => request,
+            Err(frame) => return Ok(Claim::Own(frame, compressor)),
+        };
+        Ok(match self.is_theirs(shared, &request).await {
+            Ok(true) => Claim::Theirs(Box::new(request), compressor),
+            Ok(false) => Claim::Own(request.into_frame(), compressor),
+            Err(error) => Claim::Refused(Box::new(request), compressor, error),
+        })
+    }
+
+    async fn is_theirs(&self, shared: &Shared, request: &Request) -> Result<bool> {
+        let database = request.database();
+        let command = request.command();
+        if matches!(command, "endSessions" | "killSessions" | "refreshSessions") {
+            self.tell(request).await;
+            return Ok(false);
+        }
+        if argon_engine::name::RESERVED.contains(&database) {
+            return match command {
+                // Sent to `admin`, whichever databases the transaction is about.
+                "commitTransaction" | "abortTransaction" => {
+                    Ok(self.upstream.has_transaction(request))
+                }
+                "renameCollection" => match request.subject().and_then(|name| name.split_once('.'))
+                {
+                    Some((database, _)) => self.keeps(shared, database).await,
+                    None => Ok(false),
+                },
+                _ => Ok(false),
+            };
+        }
+        if OWN_COMMANDS.contains(&command) {
+            return Ok(false);
+        }
+        if let Some(cursor) = request.cursor()
+            && self.upstream.has_cursor(cursor)
+        {
+            return Ok(true);
+        }
+        self.keeps(shared, database).await
+    }
+
+    /// Whether the deployment keeps the database called `name`.
+    ///
+    /// # Errors
+    /// If it cannot be asked, or the database is Argon's own there.
+    pub(crate) async fn keeps(&self, shared: &Shared, name: &str) -> Result<bool> {
+        if name == self.own_database {
+            return Err(Error::new(
+                ErrorCode::Unauthorized,
+                format!(
+                    "database '{name}' holds Argon's own data: connect to the MongoDB itself to look at it"
+                ),
+            ));
+        }
+        if is_projects(shared, name) {
+            return Ok(false);
+        }
+        let names_branch = name.contains('~');
+        if self.new_databases == NewDatabases::Upstream && !names_branch {
+            return Ok(true);
+        }
+        Ok(self.databases.exists(name).await?)
+    }
+
+    /// What `listDatabases` says of the databases that pass through.
+    pub(crate) async fn list(&self, shared: &Shared, name_only: bool) -> Result<Vec<Bytes>> {
+        let mut listed = self.databases.list(name_only).await?;
+        listed.retain(|database| {
+            let name = database.get_str("name").unwrap_or_default();
+            !self.hides(shared, name)
+        });
+        Ok(listed
+            .into_iter()
+            .map(|database| database.into_bytes().into())
+            .collect())
+    }
+
+    /// Names that clients do not see: projects win over them, or they are Argon's own.
+    fn hides(&self, shared: &Shared, name: &str) -> bool {
+        name == self.own_database
+            || argon_engine::name::RESERVED.contains(&name)
+            || is_projects(shared, name)
+    }
+
+    /// Tells the deployment, too, what a client says about its sessions.
+    async fn tell(&self, request: &Request) {
+        if !self.upstream.is_ready() {
+            return;
+        }
+        let upstream = Arc::clone(&self.upstream);
+        let mut copy = request.clone();
+        let telling = async move {
+            if let Err(error) = upstream.send(&mut copy).await {
+                tracing::debug!(%error, "upstream was not told of sessions");
+            }
+        };
+        if request.command() == "killSessions" {
+            // The client may rely on it.
+            telling.await;
+        } else {
+            tokio::spawn(telling);
+        }
+    }
+}
+
+/// Whether the database called `name` belongs to a project: its main branch, or another one that may be there or not.
+fn is_projects(shared: &Shared, name: &str) -> bool {
+    let project = name.split_once('~').map_or(name, |(project, _)| project);
+    shared.engine.has_project(project)
+}
