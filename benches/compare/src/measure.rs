@@ -1,6 +1,7 @@
 //! Rounds, medians, and the table.
 
 use std::fmt;
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,19 +10,23 @@ use anyhow::{Context, Result};
 use crate::servers::{Pair, Side};
 use crate::workload::Workload;
 
+/// How a workload is measured.
+pub(crate) struct Plan {
+    /// Documents of the collection.
+    pub(crate) documents: usize,
+    /// Rounds that count, after one that does not.
+    pub(crate) rounds: usize,
+    pub(crate) round: Duration,
+    /// Whether the server's processor time is counted, not the clock's.
+    pub(crate) cpu: bool,
+}
+
 /// Runs `workload` on both servers in turns; what each does per second in its median round.
-pub(crate) fn alternate(
-    pair: &Pair,
-    workload: &Workload,
-    documents: usize,
-    rounds: usize,
-    round_ms: u64,
-) -> Result<(f64, f64)> {
+pub(crate) fn alternate(pair: &Pair, workload: &Workload, plan: &Plan) -> Result<(f64, f64)> {
     let mut mongod = Vec::new();
     let mut argon = Vec::new();
-    let round = Duration::from_millis(round_ms);
-    for at in 0..=rounds {
-        let one = |side: &Side| run_round(side, workload, documents, round, at);
+    for at in 0..=plan.rounds {
+        let one = |side: &Side| run_round(side, workload, plan, at);
         let (m, a) = (one(&pair.mongod)?, one(&pair.argon)?);
         // The first round warms caches up and is not counted.
         if at > 0 {
@@ -37,22 +42,17 @@ pub(crate) fn alternate(
     clippy::cast_precision_loss,
     reason = "counts of operations are far below 2^52"
 )]
-fn run_round(
-    side: &Side,
-    workload: &Workload,
-    documents: usize,
-    round: Duration,
-    at: usize,
-) -> Result<f64> {
+fn run_round(side: &Side, workload: &Workload, plan: &Plan, at: usize) -> Result<f64> {
+    let busy = processor_time(side.pid)?;
     let counts: Vec<Result<(u64, Duration)>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..workload.connections)
             .map(|connection| {
                 scope.spawn(move || {
                     let mut client = side.connect()?;
-                    let mut step = (workload.prepare)(side, documents, connection, at);
+                    let mut step = (workload.prepare)(side, plan.documents, connection, at);
                     let start = Instant::now();
                     let mut count = 0;
-                    while start.elapsed() < round {
+                    while start.elapsed() < plan.round {
                         count += step(&mut client)
                             .with_context(|| format!("{} on {}", workload.name, side.name))?;
                     }
@@ -69,12 +69,34 @@ fn run_round(
             })
             .collect()
     });
-    let mut rate = 0.0;
+    let busy = processor_time(side.pid)?.saturating_sub(busy);
+    let (mut rate, mut total) = (0.0, 0);
     for count in counts {
         let (count, elapsed) = count?;
         rate += count as f64 / elapsed.as_secs_f64();
+        total += count;
     }
-    Ok(rate)
+    Ok(if plan.cpu {
+        total as f64 / busy.as_secs_f64()
+    } else {
+        rate
+    })
+}
+
+/// What a process has used of the processors so far.
+fn processor_time(pid: u32) -> Result<Duration> {
+    /// Source: Linux manual, "proc_pid_stat": `utime` and `stime` are in clock ticks, of which Linux shows 100 a second.
+    const TICK_MS: u64 = 10;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field, a name, is in parentheses and may hold anything.
+    let fields = stat.rsplit_once(')').context("no name")?.1;
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse().unwrap_or(0u64))
+        .sum();
+    Ok(Duration::from_millis(ticks * TICK_MS))
 }
 
 /// The middle value.

@@ -117,7 +117,7 @@ impl Range {
             for (element, field) in doc.iter().zip(spec.fields()) {
                 key::append_with(&mut out, element.value(), field.descending, own);
             }
-            Key::from_vec(out)
+            Key::from_slice(&out)
         };
         let (low, high) = (
             (!min.is_empty()).then(|| key(min)),

@@ -332,49 +332,40 @@ impl IndexAccess {
             return Ok(false);
         };
         let bounds = (borrow(low), borrow(high));
-        let mut last: Option<Key> = None;
-        let mut looked = 0;
-        let mut visit = |key: Key, record: RecordId| -> Result<bool> {
-            looked += 1;
-            *keys += 1;
-            last = Some(key);
-            let fresh = self.seen.as_mut().is_none_or(|seen| seen.insert(record));
-            if fresh && let Some(document) = collection.document(record) {
-                look(record, document)?;
-            }
-            Ok(looked < CHUNK)
-        };
-        match &self.name {
-            None => {
-                let mut entries = collection.ids(bounds);
-                while let Some((key, record)) = if self.backward {
-                    entries.next_back()
-                } else {
-                    entries.next()
-                } {
-                    if !visit(Key::from_slice(key), record)? {
-                        break;
-                    }
-                }
-            }
-            Some(name) => {
-                let Some(index) = collection.index(name) else {
-                    return Ok(false);
+        let mut visit = |entries: &mut dyn Iterator<Item = (&[u8], RecordId)>| -> Result<_> {
+            for looked in 1..=CHUNK {
+                let Some((key, record)) = entries.next() else {
+                    return Ok(None);
                 };
-                let mut entries = index.ascending(bounds);
-                while let Some((key, record)) = if self.backward {
-                    entries.next_back()
-                } else {
-                    entries.next()
-                } {
-                    if !visit(entry(key, record), record)? {
-                        break;
-                    }
+                *keys += 1;
+                let fresh = self.seen.as_mut().is_none_or(|seen| seen.insert(record));
+                if fresh && let Some(document) = collection.document(record) {
+                    look(record, document)?;
+                }
+                if looked == CHUNK {
+                    return Ok(Some(match self.name {
+                        Some(_) => entry(key, record),
+                        None => Key::from_slice(key),
+                    }));
                 }
             }
-        }
+            Ok(None)
+        };
+        let index = match &self.name {
+            Some(name) => match collection.index(name) {
+                Some(index) => Some(index),
+                None => return Ok(false),
+            },
+            None => None,
+        };
+        let last = match (index, self.backward) {
+            (None, false) => visit(&mut collection.ids(bounds))?,
+            (None, true) => visit(&mut collection.ids_descending(bounds))?,
+            (Some(index), false) => visit(&mut index.ascending(bounds))?,
+            (Some(index), true) => visit(&mut index.descending(bounds))?,
+        };
         match last {
-            Some(last) if looked == CHUNK => {
+            Some(last) => {
                 let rest = Bound::Excluded(last);
                 if self.backward {
                     *high = rest
@@ -382,25 +373,22 @@ impl IndexAccess {
                     *low = rest
                 }
             }
-            _ => drop(self.ranges.pop_front()),
+            None => drop(self.ranges.pop_front()),
         }
         Ok(true)
     }
 }
 
 fn borrow(bound: &Bound<Key>) -> Bound<&[u8]> {
-    bound.as_ref().map(smallvec::SmallVec::as_slice)
+    bound.as_ref().map(Key::as_slice)
 }
 
 /// A range of keys as a range of entries. A secondary index's entries are keys followed by a record's id, so a bound at a
 /// key has to say on which side of *all* its records it is.
 fn entry_range(range: &KeyRange, secondary: bool) -> (Bound<Key>, Bound<Key>) {
     let past = |key: &[u8]| {
-        let mut key = Key::from_slice(key);
-        if secondary {
-            key.extend_from_slice(&[0xFF; 9]);
-        }
-        key
+        let all_records: &[u8] = if secondary { &[0xFF; 9] } else { &[] };
+        Key::concat(key, all_records)
     };
     let low = match &range.low {
         Bound::Unbounded => Bound::Unbounded,

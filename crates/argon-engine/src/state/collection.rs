@@ -7,11 +7,12 @@ use argon_mql::index::{IndexKeys, IndexSpec};
 use argon_mql::value::key;
 use argon_mql::{Doc, Result, ValueRef};
 use bytes::Bytes;
-use imbl::OrdMap;
 
-use super::index::{Index, Key};
+use super::index::Index;
+use super::key::Key;
 use super::meter::Meter;
 use super::options::Options;
+use super::sorted::Sorted;
 
 /// The place of a document in its collection's natural order. Given out in insertion order, kept by updates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -24,8 +25,8 @@ pub struct Collection {
     pub name: Arc<str>,
     /// What it was created with.
     pub options: Arc<Options>,
-    records: OrdMap<RecordId, Bytes>,
-    ids: OrdMap<Key, RecordId>,
+    records: Sorted<RecordId, Bytes>,
+    ids: Sorted<Key, RecordId>,
     indexes: Vec<Arc<Index>>,
     next: RecordId,
     bytes: u64,
@@ -37,8 +38,8 @@ impl Collection {
         Collection {
             name,
             options,
-            records: OrdMap::new(),
-            ids: OrdMap::new(),
+            records: Sorted::new(),
+            ids: Sorted::new(),
             indexes: Vec::new(),
             next: RecordId(1),
             bytes: 0,
@@ -77,17 +78,14 @@ impl Collection {
 
     /// Whether a document has the `_id` whose key is `id`.
     pub fn holds(&self, id: &Key) -> bool {
-        self.ids.contains_key(id.as_slice())
+        self.ids.get(id.as_slice()).is_some()
     }
 
     /// Documents in natural order, from after `after` on.
-    pub fn after(
-        &self,
-        after: Option<RecordId>,
-    ) -> impl DoubleEndedIterator<Item = (RecordId, &Bytes)> {
+    pub fn after(&self, after: Option<RecordId>) -> impl Iterator<Item = (RecordId, &Bytes)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.records
-            .range::<_, RecordId>((from, Bound::Unbounded))
+            .range::<RecordId, _>((from, Bound::Unbounded))
             .map(|(record, document)| (*record, document))
     }
 
@@ -95,18 +93,27 @@ impl Collection {
     pub fn before(&self, before: Option<RecordId>) -> impl Iterator<Item = (RecordId, &Bytes)> {
         let to = before.map_or(Bound::Unbounded, Bound::Excluded);
         self.records
-            .range::<_, RecordId>((Bound::Unbounded, to))
-            .rev()
+            .range_descending::<RecordId, _>((Bound::Unbounded, to))
             .map(|(record, document)| (*record, document))
     }
 
     /// Entries of the `_id` index between two keys, ascending.
-    pub fn ids(
-        &self,
-        bounds: (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> impl DoubleEndedIterator<Item = (&[u8], RecordId)> {
+    pub fn ids<'a>(
+        &'a self,
+        bounds: (Bound<&'a [u8]>, Bound<&'a [u8]>),
+    ) -> impl Iterator<Item = (&'a [u8], RecordId)> + 'a {
         self.ids
-            .range::<_, [u8]>(bounds)
+            .range::<[u8], _>(bounds)
+            .map(|(key, record)| (key.as_slice(), *record))
+    }
+
+    /// Entries of the `_id` index between two keys, descending.
+    pub fn ids_descending<'a>(
+        &'a self,
+        bounds: (Bound<&'a [u8]>, Bound<&'a [u8]>),
+    ) -> impl Iterator<Item = (&'a [u8], RecordId)> + 'a {
+        self.ids
+            .range_descending::<[u8], _>(bounds)
             .map(|(key, record)| (key.as_slice(), *record))
     }
 
@@ -204,7 +211,7 @@ impl Collection {
     /// `namespace` is the name by which error texts call the collection.
     pub fn build_index(&self, spec: Arc<IndexSpec>, namespace: &str) -> Result<Index> {
         let mut index = Index::new(spec);
-        for (record, document) in &self.records {
+        for (record, document) in self.records.iter() {
             let keys = index.keys(document)?;
             if index.spec.unique() {
                 for key in &keys.keys {
@@ -239,7 +246,7 @@ impl Collection {
 
     /// The key under which the `_id` index holds `id`.
     pub fn id_key(&self, id: ValueRef<'_>) -> Key {
-        // The encoding writes to a vector; ids are short, so copying into the inline key costs next to nothing.
+        // The encoding writes to a vector; ids are short, so copying into the key costs next to nothing.
         let mut bytes = Vec::with_capacity(24);
         key::append_with(&mut bytes, id, false, self.options.collation.as_deref());
         Key::from_slice(&bytes)

@@ -6,13 +6,10 @@ use std::sync::Arc;
 use argon_mql::Result;
 use argon_mql::index::{IndexKeys, IndexSpec, Multikey};
 use bytes::Bytes;
-use imbl::OrdSet;
-use smallvec::SmallVec;
 
 use super::RecordId;
-
-/// An index key's bytes: in MongoDB's order, so that comparing bytes compares values.
-pub type Key = SmallVec<[u8; 24]>;
+use super::key::Key;
+use super::sorted::Sorted;
 
 /// A secondary index at one LSN.
 #[derive(Clone)]
@@ -20,7 +17,7 @@ pub struct Index {
     /// Its specification.
     pub spec: Arc<IndexSpec>,
     /// Key bytes followed by the record's id (8 bytes, big-endian), so that equal keys stand in natural order.
-    entries: OrdSet<Key>,
+    entries: Sorted<Key, ()>,
     /// Which paths ever led through an array: bounds on them cannot be intersected.
     pub multikey: Multikey,
 }
@@ -33,7 +30,7 @@ impl Index {
     pub fn new(spec: Arc<IndexSpec>) -> Index {
         Index {
             spec,
-            entries: OrdSet::new(),
+            entries: Sorted::new(),
             multikey: Multikey::default(),
         }
     }
@@ -56,7 +53,7 @@ impl Index {
     /// The entries whose key is exactly `key`, in natural order.
     fn range<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = (&'a [u8], RecordId)> + 'a {
         self.entries
-            .range::<_, [u8]>((Bound::Included(key), Bound::Unbounded))
+            .range::<[u8], _>((Bound::Included(key), Bound::Unbounded))
             .map(split)
             .take_while(move |(found, _)| *found == key)
     }
@@ -64,23 +61,31 @@ impl Index {
     /// Entries between two entry bounds, ascending.
     pub fn ascending<'a>(
         &'a self,
-        bounds: (Bound<&[u8]>, Bound<&[u8]>),
-    ) -> impl DoubleEndedIterator<Item = (&'a [u8], RecordId)> + 'a {
-        self.entries.range::<_, [u8]>(bounds).map(split)
+        bounds: (Bound<&'a [u8]>, Bound<&'a [u8]>),
+    ) -> impl Iterator<Item = (&'a [u8], RecordId)> + 'a {
+        self.entries.range::<[u8], _>(bounds).map(split)
+    }
+
+    /// Entries between two entry bounds, descending.
+    pub fn descending<'a>(
+        &'a self,
+        bounds: (Bound<&'a [u8]>, Bound<&'a [u8]>),
+    ) -> impl Iterator<Item = (&'a [u8], RecordId)> + 'a {
+        self.entries.range_descending::<[u8], _>(bounds).map(split)
     }
 
     /// Adds `record` under each of `keys`.
     pub fn insert(&mut self, keys: &IndexKeys, record: RecordId) {
         self.multikey.merge(&keys.multikey);
         for key in &keys.keys {
-            self.entries.insert(entry(key, record));
+            self.entries.insert(entry(key, record), ());
         }
     }
 
     /// Removes `record` from under each of `keys`.
     pub fn remove(&mut self, keys: &IndexKeys, record: RecordId) {
         for key in &keys.keys {
-            self.entries.remove(&entry(key, record));
+            self.entries.remove::<[u8]>(&entry(key, record));
         }
     }
 
@@ -103,13 +108,10 @@ impl Index {
 
 /// The entry of `record` under `key`.
 pub fn entry(key: &[u8], record: RecordId) -> Key {
-    let mut entry = Key::with_capacity(key.len() + RECORD_ID_LEN);
-    entry.extend_from_slice(key);
-    entry.extend_from_slice(&record.0.to_be_bytes());
-    entry
+    Key::concat(key, &record.0.to_be_bytes())
 }
 
-fn split(entry: &Key) -> (&[u8], RecordId) {
+fn split((entry, ()): &(Key, ())) -> (&[u8], RecordId) {
     let (key, record) = entry.split_at(entry.len().saturating_sub(RECORD_ID_LEN));
     let record = record
         .first_chunk()

@@ -2,9 +2,11 @@
 
 mod collection;
 mod index;
+mod key;
 mod meter;
 mod options;
 mod sessions;
+mod sorted;
 
 use std::sync::Arc;
 
@@ -16,7 +18,8 @@ use bytes::Bytes;
 use imbl::OrdMap;
 
 pub use collection::{Collection, RecordId};
-pub use index::{Index, Key, entry};
+pub use index::{Index, entry};
+pub use key::Key;
 pub use meter::Meter;
 pub use options::{Capped, Options, Validator, View};
 pub use sessions::{Remembered, SPAN, SessionTable};
