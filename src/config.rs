@@ -35,6 +35,15 @@ pub(crate) struct Settings {
     /// Fork a branch from main when a database name first names it
     #[arg(long, env = "ARGON_AUTO_BRANCH", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     auto_branch: Option<bool>,
+    /// Make new branches and projects in Argon's log, unless argon config says otherwise [default: true]
+    #[arg(long, env = "ENABLE_WAL_BRANCHES", value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    enable_wal_branches: Option<bool>,
+    /// Leave branches that exist where they are; anything else is not supported [default: true]
+    #[arg(long, env = "WAL_NEW_BRANCHES_ONLY", value_name = "BOOL", value_parser = BoolishValueParser::new())]
+    wal_new_branches_only: Option<bool>,
+    /// The share of what is new and could be in the log as well as in the upstream MongoDB that goes to the log [default: 100]
+    #[arg(long, env = "WAL_ROLLOUT_PERCENT", value_name = "0-100", value_parser = clap::value_parser!(u8).range(..=100))]
+    wal_rollout_percent: Option<u8>,
     /// Listen off loopback although there is no authentication: whoever reaches the port may do everything
     #[arg(long, env = "ARGON_ALLOW_REMOTE", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     allow_remote: Option<bool>,
@@ -69,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) cache_bytes: usize,
     pub(crate) durability: Durability,
     pub(crate) auto_branch: bool,
+    /// Settings that can be changed while the server runs.
+    pub(crate) changeable: Vec<(&'static str, String)>,
     pub(crate) allow_remote: bool,
     pub(crate) test_commands: bool,
     pub(crate) mongodb_uri: Option<String>,
@@ -102,6 +113,9 @@ impl Settings {
             cache_bytes: self.cache_bytes.or(file.cache_bytes),
             durability: self.durability.or(file.durability),
             auto_branch: self.auto_branch.or(file.auto_branch),
+            enable_wal_branches: self.enable_wal_branches.or(file.enable_wal_branches),
+            wal_new_branches_only: self.wal_new_branches_only.or(file.wal_new_branches_only),
+            wal_rollout_percent: self.wal_rollout_percent.or(file.wal_rollout_percent),
             allow_remote: self.allow_remote.or(file.allow_remote),
             test_commands: self.test_commands.or(file.test_commands),
             mongodb_uri: self.mongodb_uri.or(file.mongodb_uri),
@@ -111,8 +125,23 @@ impl Settings {
         }
     }
 
+    /// Values of the settings that can be changed while the server runs, by the names they have there.
+    fn changeable(&self) -> Vec<(&'static str, String)> {
+        let text = |value: Option<bool>| value.map(|value| value.to_string());
+        let percent = self.wal_rollout_percent.map(|percent| percent.to_string());
+        [
+            ("wal.enabled", text(self.enable_wal_branches)),
+            ("wal.new-branches-only", text(self.wal_new_branches_only)),
+            ("wal.rollout-percent", percent),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+
     /// What was given, the rest from the defaults.
     pub(crate) fn complete(self) -> Config {
+        let changeable = self.changeable();
         Config {
             listen: self
                 .listen
@@ -123,6 +152,7 @@ impl Settings {
                 .map_or_else(quarter_of_memory, |bytes| bytes.0),
             durability: self.durability.unwrap_or_default(),
             auto_branch: self.auto_branch.unwrap_or_default(),
+            changeable,
             allow_remote: self.allow_remote.unwrap_or_default(),
             test_commands: self.test_commands.unwrap_or_default(),
             mongodb_uri: self.mongodb_uri,

@@ -1,7 +1,7 @@
 //! `argon branches`.
 
 use bson::{DateTime, Document, doc};
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::client::{self, Connect};
 use super::table;
@@ -29,12 +29,22 @@ enum Command {
         /// The point of its history to fork at: an LSN, or an instant such as 2026-11-20T09:00:00Z [default: its head]
         #[arg(long, value_name = "LSN|INSTANT", value_parser = at)]
         at: Option<At>,
+        /// What keeps the branch: Argon's log (wal), or prefixed collections in the upstream MongoDB (prefix) [default: what
+        /// keeps the branch it is forked from]
+        #[arg(long, value_name = "wal|prefix")]
+        engine: Option<Engine>,
+        /// The same as --engine wal
+        #[arg(long, conflicts_with = "engine")]
+        use_wal: bool,
     },
     /// List the project's branches
     List {
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
+        /// Show what keeps each branch: [WAL] or [Prefix]
+        #[arg(long)]
+        show_type: bool,
     },
     /// Delete a branch; refused for main, and while other branches were forked from it
     #[command(alias = "drop")]
@@ -42,6 +52,32 @@ enum Command {
         /// The branch's name
         name: String,
     },
+}
+
+/// What keeps a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Wal,
+    Prefix,
+}
+
+impl Engine {
+    /// The name in commands and answers.
+    fn name(self) -> &'static str {
+        match self {
+            Engine::Wal => "wal",
+            Engine::Prefix => "prefix",
+        }
+    }
+
+    /// How lists show what the server calls `name`.
+    fn label(name: &str) -> &str {
+        match name {
+            "wal" => "[WAL]",
+            "prefix" => "[Prefix]",
+            other => other,
+        }
+    }
 }
 
 /// A point in a branch's history.
@@ -69,25 +105,49 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         None => only_project(&client).await?,
     };
     match args.command {
-        Command::Create { name, from, at } => {
+        Command::Create {
+            name,
+            from,
+            at,
+            engine,
+            use_wal,
+        } => {
             let mut command = doc! { "createBranch": &name, "from": from };
             match at {
                 Some(At::Lsn(lsn)) => command.insert("at", lsn),
                 Some(At::Instant(instant)) => command.insert("at", instant),
                 None => None,
             };
+            if let Some(engine) = engine.or(use_wal.then_some(Engine::Wal)) {
+                command.insert("engine", engine.name());
+            }
             let branch = client::run(&client, &project, command).await?;
             let database = branch.get_str("database").unwrap_or_default();
             table::print_line(&format!(
                 "created branch {name} of {project}: database {database}"
             ))
         }
-        Command::List { json } => {
+        Command::List { json, show_type } => {
             let branches = client::list(&client, &project, doc! { "listBranches": 1 }).await?;
             if json {
                 return table::print_json(branches);
             }
-            let rows: Vec<[String; 6]> = branches.iter().map(row).collect();
+            let rows = branches.iter().map(row);
+            if show_type {
+                let rows: Vec<[String; 7]> = rows
+                    .zip(&branches)
+                    .map(|([name, database, parent, base, head, created], branch)| {
+                        let engine = branch.get_str("engine").unwrap_or_default();
+                        let label = Engine::label(engine).to_owned();
+                        [name, label, database, parent, base, head, created]
+                    })
+                    .collect();
+                let headings = [
+                    "BRANCH", "TYPE", "DATABASE", "PARENT", "BASE", "HEAD", "CREATED",
+                ];
+                return table::print(headings, &rows);
+            }
+            let rows: Vec<[String; 6]> = rows.collect();
             table::print(
                 ["BRANCH", "DATABASE", "PARENT", "BASE", "HEAD", "CREATED"],
                 &rows,

@@ -3,6 +3,7 @@
 mod branches;
 mod client;
 mod completions;
+mod config;
 mod import;
 mod projects;
 mod serve;
@@ -28,6 +29,8 @@ enum Command {
     Branches(branches::Args),
     /// Make a project out of a database of an existing MongoDB
     Import(import::Args),
+    /// Show and change settings while servers run
+    Config(config::Args),
     /// Print a script that completes argon's commands in a shell
     Completions(completions::Args),
 }
@@ -42,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Projects(args) => client::block_on(projects::run(args)),
         Command::Branches(args) => client::block_on(branches::run(args)),
         Command::Import(args) => import::run(args),
+        Command::Config(args) => client::block_on(config::run(args)),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -67,7 +67,8 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
         },
     )
     .await
-    .context("cannot read the catalogue of projects and branches")?;
+    .context("cannot read the catalogue of projects and branches")?
+    .with_settings(config.changeable)?;
     let engine = Arc::new(engine);
     let upstream = match &config.mongodb_uri {
         None => None,

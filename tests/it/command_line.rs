@@ -147,6 +147,152 @@ fn a_configuration_file_is_heeded_and_flags_win() {
 }
 
 #[test]
+fn engines_are_chosen_and_shown() {
+    let argon = start(&[]);
+    said(&argon, &["projects", "create", "shop"]);
+    said(&argon, &["branches", "create", "a", "--engine", "wal"]);
+    said(&argon, &["branches", "create", "b", "--use-wal"]);
+    failed(
+        &argon,
+        &["branches", "create", "c", "--engine", "prefix"],
+        "upstream",
+    );
+    let output = argon_with(
+        &argon.uri(),
+        &["branches", "create", "c", "--engine", "wal", "--use-wal"],
+    );
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let listed = said(&argon, &["branches", "list", "--show-type"]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert!(lines[0].starts_with("BRANCH  TYPE   DATABASE"), "{listed}");
+    assert!(lines[1].starts_with("a       [WAL]  shop~a"), "{listed}");
+    assert_eq!(lines.len(), 4, "{listed}");
+}
+
+#[test]
+fn turning_the_log_off_stops_what_is_new_and_nothing_else() {
+    let mut argon = start(&[]);
+    let mut client = argon.connect().unwrap();
+    let insert = rawdoc! {"insert": "c", "documents": [{"a": 1}]};
+    client.run_ok("shop", &insert).unwrap();
+    said(&argon, &["branches", "create", "old"]);
+    assert_eq!(said(&argon, &["config", "get", "wal.enabled"]), "true\n");
+    assert_eq!(
+        said(&argon, &["config", "set", "wal.enabled", "false"]),
+        "wal.enabled is false\n"
+    );
+
+    let check = |argon: &Argon, why: &str| {
+        let mut client = argon.connect().unwrap();
+        failed(
+            argon,
+            &["branches", "create", "new", "--project", "shop"],
+            why,
+        );
+        failed(
+            argon,
+            &[
+                "branches",
+                "create",
+                "new",
+                "--project",
+                "shop",
+                "--use-wal",
+            ],
+            why,
+        );
+        failed(argon, &["projects", "create", "other"], why);
+        let reply = client.run_command("other", &insert).unwrap();
+        assert_eq!(reply.get_i32("code").unwrap(), 115, "{reply:?}");
+        // What is there goes on.
+        for database in ["shop", "shop~old"] {
+            client.run_ok(database, &insert).unwrap();
+            let before = client.run_ok(database, &rawdoc! {"count": "c"}).unwrap();
+            assert!(before.get_i32("n").unwrap() > 1, "{before:?}");
+        }
+        assert_eq!(said(argon, &["config", "get", "wal.enabled"]), "false\n");
+    };
+    check(&argon, "argon config set wal.enabled true");
+    // It is the store's, not the process's.
+    argon.stop().unwrap();
+    argon.restart().unwrap();
+    check(&argon, "argon config set wal.enabled true");
+
+    said(&argon, &["config", "set", "wal.enabled", "true"]);
+    said(&argon, &["branches", "create", "new", "--project", "shop"]);
+    let listed = said(&argon, &["config", "list", "--json"]);
+    let settings: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(settings[0]["name"], "wal.enabled");
+    assert_eq!(settings[0]["source"], "stored");
+    assert_eq!(settings[2]["name"], "wal.rollout-percent");
+    assert_eq!(settings[2]["value"], "100");
+    assert_eq!(settings[2]["source"], "default");
+}
+
+#[test]
+fn settings_can_come_from_the_start_and_be_changed_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("argon.toml");
+    fs::write(
+        &file,
+        "enable-wal-branches = false\nwal-rollout-percent = 25\n",
+    )
+    .unwrap();
+    let argon = start(&[
+        "--config",
+        file.to_str().unwrap(),
+        "--wal-rollout-percent",
+        "50",
+    ]);
+    failed(&argon, &["projects", "create", "shop"], "wal.enabled");
+    assert_eq!(
+        said(&argon, &["config", "get", "wal.rollout-percent"]),
+        "50\n"
+    );
+    said(&argon, &["config", "set", "wal.enabled", "true"]);
+    said(&argon, &["projects", "create", "shop"]);
+    said(&argon, &["config", "unset", "wal.enabled"]);
+    failed(&argon, &["branches", "create", "x"], "wal.enabled");
+
+    failed(
+        &argon,
+        &["config", "get", "colour"],
+        "no setting is called colour",
+    );
+    failed(
+        &argon,
+        &["config", "set", "colour", "red"],
+        "no setting is called 'colour'",
+    );
+    failed(
+        &argon,
+        &["config", "set", "wal.enabled", "maybe"],
+        "neither true nor false",
+    );
+    failed(
+        &argon,
+        &["config", "set", "wal.rollout-percent", "101"],
+        "from 0 to 100",
+    );
+    failed(
+        &argon,
+        &["config", "set", "wal.new-branches-only", "false"],
+        "cannot be moved",
+    );
+    let output = Command::new(BINARY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(directory.path().join("data"))
+        .env("WAL_NEW_BRANCHES_ONLY", "false")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("cannot be moved"),
+        "{output:?}"
+    );
+}
+
+#[test]
 fn shutdown_stops_the_server() {
     let mut argon = start(&[]);
     let mut client = argon.connect().unwrap();

@@ -1,5 +1,6 @@
 //! The engine: finds branches by name, forks and drops them, and keeps their states within the cache's bounds.
 
+mod settings;
 mod upstream;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::past::Past;
 use crate::state::{Meter, State};
 use crate::writer::Writer;
 
+pub use settings::{SETTINGS, Setting, SettingSource, SettingValue};
 pub use upstream::UpstreamBranch;
 
 /// How the engine behaves.
@@ -51,6 +53,8 @@ pub struct Engine {
     catalog: RwLock<Catalog>,
     /// One change of the catalogue at a time, so that two commands cannot create the same thing.
     changing: tokio::sync::Mutex<()>,
+    /// Values of settings that this server was started with.
+    given: Vec<(&'static str, String)>,
 }
 
 /// A database name resolved: what a command reads or writes.
@@ -108,6 +112,7 @@ impl Engine {
             shared,
             catalog: RwLock::new(catalog),
             changing: tokio::sync::Mutex::new(()),
+            given: Vec::new(),
         })
     }
 
@@ -285,6 +290,9 @@ impl Engine {
                 )));
             }
         }
+        if engine == BranchEngine::Wal {
+            self.check_wal(&format!("project '{name}'")).await?;
+        }
         let now_ms = self.shared.wall_ms();
         let main = BranchMeta {
             id: BranchId::random(),
@@ -349,6 +357,7 @@ impl Engine {
         if parent.meta.engine != BranchEngine::Wal {
             return Err(Error::KeptUpstream(parent.database.to_string()));
         }
+        self.check_wal(&format!("branch '{name}'")).await?;
         let wire_name = self.free_wire_name(project, name)?;
         let (owner, base) = parent.locate(&self.shared, point).await?;
         // Forking never waits for data: the branch starts with the parent's state if that is at hand, and is built when it

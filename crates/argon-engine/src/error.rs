@@ -58,6 +58,15 @@ pub enum Error {
         /// The branch's head.
         head: Lsn,
     },
+    /// Nothing new may be made in the log.
+    #[error(
+        "{0} cannot be made in Argon's log, because that is turned off (wal.enabled is false): what exists can be read and \
+         written; turn it on with argon config set wal.enabled true"
+    )]
+    WalOff(String),
+    /// A setting's name or value that is none.
+    #[error("{0}")]
+    Setting(String),
     /// The branch's data are in the upstream MongoDB, where this cannot be done.
     #[error(
         "database '{0}' is kept in an upstream MongoDB (engine 'prefix'): this needs an Argon that is connected to it, \

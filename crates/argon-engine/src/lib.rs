@@ -25,6 +25,9 @@ mod writer;
 
 pub use argon_storage::{BranchEngine, BranchId, ClusterTime, Error as StorageError, Lsn};
 pub use branch::{Branch, Origin};
-pub use engine::{BranchInfo, Config, Database, Engine, IfExists, UpstreamBranch};
+pub use engine::{
+    BranchInfo, Config, Database, Engine, IfExists, SETTINGS, Setting, SettingSource, SettingValue,
+    UpstreamBranch,
+};
 pub use error::{Error, Result};
 pub use writer::{Retry, Writer};

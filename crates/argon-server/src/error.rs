@@ -149,7 +149,9 @@ impl From<EngineError> for Error {
             // they replace the text by their own.
             EngineError::ReadOnlyPoint(_)
             | EngineError::KeptUpstream(_)
-            | EngineError::KeptInLog(_) => ErrorCode::CommandNotSupported,
+            | EngineError::KeptInLog(_)
+            | EngineError::WalOff(_) => ErrorCode::CommandNotSupported,
+            EngineError::Setting(_) => ErrorCode::BadValue,
             EngineError::BeyondHead { .. } => ErrorCode::BadValue,
             EngineError::TransactionTooOld { .. } => ErrorCode::TransactionTooOld,
             EngineError::Replay { .. } => ErrorCode::OperationFailed,

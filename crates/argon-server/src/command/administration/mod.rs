@@ -2,6 +2,7 @@
 //!
 //! Source: MongoDB manual, "Administration Commands".
 
+mod config;
 mod fsync;
 mod kill_op;
 mod parameters;
@@ -10,6 +11,7 @@ mod profile;
 mod shutdown;
 mod small;
 
+pub(super) use config::{GET_CONFIG, SET_CONFIG};
 pub(super) use fsync::COMMAND as FSYNC;
 pub(super) use kill_op::COMMAND as KILL_OP;
 pub use parameters::entries as parameters;

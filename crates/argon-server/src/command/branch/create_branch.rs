@@ -1,7 +1,7 @@
 //! `createBranch`: forks a branch in constant time.
 
-use argon_engine::Lsn;
 use argon_engine::name::{MAIN, Point};
+use argon_engine::{BranchEngine, Lsn};
 use argon_mql::ValueRef;
 
 use super::{describe, project};
@@ -14,7 +14,7 @@ pub(in crate::command) const COMMAND: Command = Command {
     name: "createBranch",
     aliases: &[],
     access: Access::LoggedIn,
-    help: "Forks a branch: {createBranch: <name>, from: <branch>, at: <LSN or date>}.",
+    help: "Forks a branch: {createBranch: <name>, from: <branch>, at: <LSN or date>, engine: <wal or prefix>}.",
     run: |cx| Box::pin(run(cx)),
 };
 
@@ -25,6 +25,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     };
     let mut from = MAIN;
     let mut point = None;
+    let mut asked = None;
     for element in cx.request.arguments().skip(1) {
         let argument = Argument {
             command: "createBranch",
@@ -38,24 +39,34 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                     _ => Point::Lsn(Lsn(argument.count()?)),
                 });
             }
-            b"engine" => match argument.string()? {
-                "wal" => {}
-                "prefix" => {
-                    return Err(Error::bad_value(
-                        "engine 'prefix' needs an upstream MongoDB, and none is configured",
-                    ));
-                }
-                other => return Err(Error::bad_value(format!("no engine is called '{other}'"))),
-            },
+            b"engine" => {
+                asked = Some(match argument.string()? {
+                    "wal" => BranchEngine::Wal,
+                    "prefix" => BranchEngine::Prefix,
+                    other => {
+                        return Err(Error::bad_value(format!("no engine is called '{other}'")));
+                    }
+                });
+            }
             key if is_generic(key) => {}
             _ => return Err(unknown_field("createBranch", element.key())),
         }
     }
-    let branch = cx
-        .shared
-        .engine
-        .create_branch(project(cx)?, &name, from, point)
-        .await?;
+    let engine = &cx.shared.engine;
+    let project = project(cx)?;
+    if asked == Some(BranchEngine::Prefix) {
+        return Err(Error::bad_value(
+            "engine 'prefix' needs an upstream MongoDB, and none is configured",
+        ));
+    }
+    let branch = match engine.engine_of_fork(project, from, asked).await? {
+        BranchEngine::Wal => engine.create_branch(project, &name, from, point).await?,
+        BranchEngine::Prefix => {
+            return Err(Error::from(argon_engine::Error::KeptUpstream(
+                project.to_owned(),
+            )));
+        }
+    };
     let mut reply = Reply::ok();
     let parent = branch.parent().map(|parent| parent.meta.name.clone());
     describe(reply.doc(), &branch, parent.as_deref());
