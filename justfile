@@ -27,6 +27,7 @@ compat filter="":
     @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- mongod "$1"
     @just cases "$1"
     @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- upstream "$1"
+    @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- argon-mongodb "$1"
 
 # Play random commands on mongod and on Argon, which must agree: just differ --seed 7 --cases 5000 --area update
 differ *args:

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use anyhow::Context;
 use argon_server::NewDatabases;
 use argon_storage::Durability;
+use argon_storage::log::{MONGODB_DATABASE, mongodb};
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Deserializer};
 
@@ -24,6 +25,18 @@ pub(crate) struct Settings {
     /// The directory with all data [default: ./argon-data]
     #[arg(long, env = "ARGON_DATA_DIR", value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
+    /// Keep log and catalogue in this MongoDB, which any number of servers may share, and not in the data directory; its
+    /// databases that are no projects pass through
+    #[arg(
+        long,
+        env = "ARGON_MONGODB_URI",
+        value_name = "URI",
+        hide_env_values = true
+    )]
+    mongodb_uri: Option<MongodbUri>,
+    /// The database in that MongoDB [default: argon]
+    #[arg(long, env = "ARGON_MONGODB_DATABASE", value_name = "NAME")]
+    mongodb_database: Option<String>,
     /// Most bytes of documents to hold in memory: 500MB, 4GiB [default: a quarter of memory]
     #[arg(long, env = "ARGON_CACHE_BYTES", value_name = "BYTES")]
     cache_bytes: Option<Bytes>,
@@ -50,14 +63,6 @@ pub(crate) struct Settings {
     /// Have the commands that exist for tests only
     #[arg(long, env = "ARGON_TEST_COMMANDS", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     test_commands: Option<bool>,
-    /// A MongoDB whose databases that are no projects pass through: mongodb://host:27017/
-    #[arg(
-        long,
-        env = "ARGON_MONGODB_URI",
-        value_name = "URI",
-        hide_env_values = true
-    )]
-    mongodb_uri: Option<String>,
     /// Where a database goes that is neither a project nor in that MongoDB yet: project or upstream [default: project]
     #[arg(long, env = "ARGON_NEW_DATABASES", value_name = "project|upstream")]
     #[serde(default, deserialize_with = "from_text")]
@@ -75,6 +80,8 @@ pub(crate) struct Settings {
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    pub(crate) mongodb_uri: Option<MongodbUri>,
+    pub(crate) mongodb_database: String,
     pub(crate) cache_bytes: usize,
     pub(crate) durability: Durability,
     pub(crate) auto_branch: bool,
@@ -82,7 +89,6 @@ pub(crate) struct Config {
     pub(crate) changeable: Vec<(&'static str, String)>,
     pub(crate) allow_remote: bool,
     pub(crate) test_commands: bool,
-    pub(crate) mongodb_uri: Option<String>,
     pub(crate) new_databases: NewDatabases,
     pub(crate) connections_max: usize,
     pub(crate) log: String,
@@ -110,6 +116,8 @@ impl Settings {
         Settings {
             listen: self.listen.or(file.listen),
             data_dir: self.data_dir.or(file.data_dir),
+            mongodb_uri: self.mongodb_uri.or(file.mongodb_uri),
+            mongodb_database: self.mongodb_database.or(file.mongodb_database),
             cache_bytes: self.cache_bytes.or(file.cache_bytes),
             durability: self.durability.or(file.durability),
             auto_branch: self.auto_branch.or(file.auto_branch),
@@ -118,7 +126,6 @@ impl Settings {
             wal_rollout_percent: self.wal_rollout_percent.or(file.wal_rollout_percent),
             allow_remote: self.allow_remote.or(file.allow_remote),
             test_commands: self.test_commands.or(file.test_commands),
-            mongodb_uri: self.mongodb_uri.or(file.mongodb_uri),
             new_databases: self.new_databases.or(file.new_databases),
             connections_max: self.connections_max.or(file.connections_max),
             log: self.log.or(file.log),
@@ -147,6 +154,10 @@ impl Settings {
                 .listen
                 .unwrap_or_else(|| LISTEN.parse().expect("the default is an address")),
             data_dir: self.data_dir.unwrap_or_else(|| DATA_DIR.into()),
+            mongodb_uri: self.mongodb_uri,
+            mongodb_database: self
+                .mongodb_database
+                .unwrap_or_else(|| MONGODB_DATABASE.to_owned()),
             cache_bytes: self
                 .cache_bytes
                 .map_or_else(quarter_of_memory, |bytes| bytes.0),
@@ -155,12 +166,58 @@ impl Settings {
             changeable,
             allow_remote: self.allow_remote.unwrap_or_default(),
             test_commands: self.test_commands.unwrap_or_default(),
-            mongodb_uri: self.mongodb_uri,
             new_databases: self.new_databases.unwrap_or_default(),
             connections_max: self.connections_max.unwrap_or(CONNECTIONS_MAX),
             log: self.log.unwrap_or_else(|| LOG.to_owned()),
         }
     }
+}
+
+/// A MongoDB connection string. It may hold a password, so nothing shows it whole.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct MongodbUri(String);
+
+impl MongodbUri {
+    /// The whole of it, for whoever connects.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MongodbUri {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<MongodbUri, Self::Err> {
+        Ok(MongodbUri(text.to_owned()))
+    }
+}
+
+impl fmt::Display for MongodbUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mongodb::without_credentials(&self.0))
+    }
+}
+
+impl fmt::Debug for MongodbUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The command line as others may see it: connection strings without passwords.
+pub(crate) fn arguments(given: impl Iterator<Item = String>) -> Vec<String> {
+    let shown = |argument: String| match argument
+        .find("mongodb://")
+        .or_else(|| argument.find("mongodb+srv://"))
+    {
+        Some(at) => {
+            let (flag, uri) = argument.split_at(at);
+            format!("{flag}{}", mongodb::without_credentials(uri))
+        }
+        None => argument,
+    };
+    given.map(shown).collect()
 }
 
 /// A number of bytes; as text with a unit, binary (`KiB`, `MiB`, `GiB`, `TiB`) or decimal (`KB`, `MB`, `GB`, `TB`).
@@ -295,6 +352,27 @@ mod tests {
         for text in ["", "0", "GiB", "-1", "1.5GiB", "99999999999TiB", "4 apples"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn connection_strings_are_shown_without_passwords() {
+        let uri: MongodbUri = "mongodb://ada:secret@h:1/?replicaSet=rs".parse().unwrap();
+        assert_eq!(format!("{uri} {uri:?}"), "mongodb://h:1/ mongodb://h:1/");
+        let given = [
+            "argon",
+            "serve",
+            "--mongodb-uri",
+            "mongodb://ada:secret@h:1",
+            "--mongodb-uri=mongodb+srv://ada:secret@c.net/x",
+        ];
+        let shown = [
+            "argon",
+            "serve",
+            "--mongodb-uri",
+            "mongodb://h:1/",
+            "--mongodb-uri=mongodb+srv://c.net/",
+        ];
+        assert_eq!(arguments(given.map(str::to_owned).into_iter()), shown);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use argon_engine::Engine;
 use argon_server::{RecentLog, Server, UpstreamConfig};
-use argon_storage::{Durability, OpenOptions};
+use argon_storage::{Durability, LogStore, OpenOptions};
 use argon_upstream::Upstream;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::layer::SubscriberExt;
@@ -16,9 +16,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{Config, Settings};
-
-/// The database in the MongoDB of `--mongodb-uri` that is Argon's own.
-const OWN_DATABASE: &str = "argon";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -48,17 +45,7 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let uri = format!("embedded:{}", config.data_dir.display());
-    let options = OpenOptions {
-        durability: config.durability,
-        ..OpenOptions::default()
-    };
-    let store = argon_storage::open(&uri, &options).await.with_context(|| {
-        format!(
-            "cannot open the data directory {}",
-            config.data_dir.display()
-        )
-    })?;
+    let store = open_store(&config).await?;
     let engine = Engine::open(
         store,
         argon_engine::Config {
@@ -73,11 +60,11 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     let upstream = match &config.mongodb_uri {
         None => None,
         Some(uri) => Some(UpstreamConfig {
-            upstream: Upstream::open(uri)
+            upstream: Upstream::open(uri.secret())
                 .await
                 .context("cannot use --mongodb-uri")?,
             new_databases: config.new_databases,
-            own_database: OWN_DATABASE.to_owned(),
+            own_database: config.mongodb_database.clone(),
         }),
     };
 
@@ -88,7 +75,7 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
             connections_max: config.connections_max,
             allow_remote: config.allow_remote,
             test_commands: config.test_commands,
-            arguments: std::env::args().map(without_password).collect(),
+            arguments: crate::config::arguments(std::env::args()),
             log,
             durable_within: match config.durability {
                 Durability::Ack => Duration::ZERO,
@@ -103,6 +90,7 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     ready(&format!("argon ready on mongodb://{address}/"))?;
     tracing::info!(
         data_dir = %config.data_dir.display(),
+        mongodb = config.mongodb_uri.as_ref().map(tracing::field::display),
         cache_bytes = config.cache_bytes,
         durability = %config.durability,
         "serving; try: mongosh mongodb://{address}/shop"
@@ -120,18 +108,30 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The command line is shown to clients; the password in a connection string is not for them.
-fn without_password(argument: String) -> String {
-    let Some((scheme, rest)) = argument.split_once("://") else {
-        return argument;
+/// Opens the store that the settings name.
+async fn open_store(config: &Config) -> anyhow::Result<Arc<dyn LogStore>> {
+    let options = OpenOptions {
+        durability: config.durability,
+        mongodb_database: config.mongodb_database.clone(),
+        ..OpenOptions::default()
     };
-    match rest.split_once('@') {
-        Some((user, hosts)) => {
-            let user = user.split_once(':').map_or(user, |(user, _)| user);
-            format!("{scheme}://{user}:<password>@{hosts}")
-        }
-        None => argument,
-    }
+    let Some(uri) = &config.mongodb_uri else {
+        let uri = format!("embedded:{}", config.data_dir.display());
+        return argon_storage::open(&uri, &options).await.with_context(|| {
+            format!(
+                "cannot open the data directory {}",
+                config.data_dir.display()
+            )
+        });
+    };
+    anyhow::ensure!(
+        config.durability == Durability::Ack,
+        "--durability {} is for the data directory: in MongoDB a write is acknowledged once a majority has it in its journal",
+        config.durability
+    );
+    argon_storage::open(uri.secret(), &options)
+        .await
+        .context("cannot keep the log in MongoDB")
 }
 
 /// Tells whoever started the server that it is there: the one line on standard output.

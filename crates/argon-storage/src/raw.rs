@@ -68,8 +68,8 @@ impl Writer {
     }
 
     /// Ends a stored document: its last element is the checksum of every byte before that
-    /// element's value, the document's length included.
-    pub(crate) fn seal(&mut self, open: Open) {
+    /// element's value, the document's length included. Returns the checksum.
+    pub(crate) fn seal(&mut self, open: Open) -> u32 {
         debug_assert!(open.0 == 0, "only whole documents are sealed");
         self.name(tag::INT32, CHECKSUM);
         let total = self.bytes.len() + 5;
@@ -77,6 +77,7 @@ impl Writer {
         let checksum = crc32c::crc32c(&self.bytes);
         self.bytes.extend_from_slice(&checksum.to_le_bytes());
         self.bytes.push(0);
+        checksum
     }
 
     pub(crate) fn name(&mut self, tag: u8, name: &str) {

@@ -7,6 +7,7 @@ mod catalog;
 pub mod embedded;
 mod ledger;
 pub mod memory;
+pub mod mongodb;
 mod reading;
 mod ticket;
 
@@ -265,6 +266,9 @@ impl fmt::Display for Durability {
     }
 }
 
+/// The default of [`OpenOptions::mongodb_database`].
+pub const MONGODB_DATABASE: &str = "argon";
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -273,6 +277,8 @@ pub struct OpenOptions {
     /// From this size on, in bytes, the embedded store begins another file. Space is given back by
     /// the file.
     pub segment_bytes: u64,
+    /// The database in which the MongoDB store keeps everything.
+    pub mongodb_database: String,
     /// How the disk fails.
     #[cfg(any(test, feature = "testing"))]
     pub faults: crate::testing::DiskFaults,
@@ -283,6 +289,7 @@ impl Default for OpenOptions {
         OpenOptions {
             durability: Durability::default(),
             segment_bytes: 64 << 20,
+            mongodb_database: MONGODB_DATABASE.to_owned(),
             #[cfg(any(test, feature = "testing"))]
             faults: crate::testing::DiskFaults::default(),
         }
@@ -307,13 +314,22 @@ const STORES: &[Store] = &[
         scheme: "memory",
         open: |rest, _| Box::pin(memory::open(rest)),
     },
+    Store {
+        scheme: "mongodb",
+        open: |rest, options| Box::pin(mongodb::open("mongodb", rest, options)),
+    },
+    Store {
+        scheme: "mongodb+srv",
+        open: |rest, options| Box::pin(mongodb::open("mongodb+srv", rest, options)),
+    },
 ];
 
-/// Opens the store at `uri`: `embedded:<directory>`, created if it is not there, or `memory:`.
+/// Opens the store at `uri`: `embedded:<directory>`, created if it is not there, `memory:`, or a MongoDB connection
+/// string.
 ///
 /// # Errors
-/// [`Error::BadUri`], [`Error::Locked`], [`Error::NewerFormat`], [`Error::CorruptCatalog`] or
-/// [`Error::Io`].
+/// [`Error::BadUri`], [`Error::Locked`], [`Error::NewerFormat`], [`Error::CorruptCatalog`],
+/// [`Error::Unavailable`] or [`Error::Io`].
 pub async fn open(uri: &str, options: &OpenOptions) -> Result<Arc<dyn LogStore>> {
     let bad = |reason: &str| Error::BadUri {
         uri: uri.to_owned(),

@@ -22,14 +22,19 @@ impl Reading {
     pub(crate) fn new(branch: &Branch, after: Lsn, up_to: Lsn, bytes_max: usize) -> Result<Self> {
         let from = after.max(branch.meta.base()).next();
         let up_to = up_to.min(branch.head.clone()?);
-        Ok(Reading {
-            branch: branch.meta.id,
+        Ok(Self::range(branch.meta.id, from, up_to, bytes_max))
+    }
+
+    /// Of the records that hold positions from `from` to `up_to`, which are known to be in the branch's own log.
+    pub(crate) fn range(branch: BranchId, from: Lsn, up_to: Lsn, bytes_max: usize) -> Self {
+        Reading {
+            branch,
             up_to,
             bytes_left: bytes_max,
             next: from,
             done: from > up_to,
             records: Vec::new(),
-        })
+        }
     }
 
     /// Whether nothing further is wanted.

@@ -52,6 +52,26 @@ impl Stored {
         self.last
     }
 
+    /// How many part documents it names.
+    pub(crate) fn parts(&self) -> u32 {
+        match self.body {
+            Body::Inline | Body::Page(_) => 0,
+            Body::Parts(count) => count,
+        }
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        self.record.operation
+    }
+
+    pub(crate) fn writer(&self) -> WriterId {
+        self.record.writer
+    }
+
+    pub(crate) fn cluster_time(&self) -> ClusterTime {
+        self.record.cluster_time
+    }
+
     /// The whole record, given its part documents; `None` for one that is missing.
     ///
     /// # Errors

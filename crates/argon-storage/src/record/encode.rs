@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-use super::{Entry, Record, SessionStamp, Statement};
+use super::{Entry, Identity, Record, SessionStamp, Statement};
 use crate::raw::{GENERIC, UUID, Writer, is_framed, tag};
 use crate::{BranchId, Error, Lsn, Result};
 
@@ -36,6 +36,7 @@ pub(crate) struct Encoded {
     pub(crate) branch: BranchId,
     pub(crate) first: Lsn,
     pub(crate) last: Lsn,
+    pub(crate) identity: Identity,
     /// The record's own document.
     pub(crate) main: Bytes,
     /// Part documents, stored before the record's own.
@@ -92,11 +93,16 @@ pub(crate) fn encode(record: &Record) -> Result<Encoded> {
         }
         session(&mut writer, record.session.as_ref(), false);
     }
-    writer.seal(document);
+    let checksum = writer.seal(document);
     Ok(Encoded {
         branch: record.branch,
         first: record.first,
         last: record.last(),
+        identity: Identity {
+            writer: record.writer,
+            cluster_time: record.cluster_time,
+            checksum: checksum.cast_signed(),
+        },
         main: writer.into_bytes().into(),
         parts,
     })

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::{BranchId, ClusterTime, Lsn, WriterId};
 
 pub(crate) use decode::{Stored, record_place};
-pub(crate) use encode::{Encoded, encode};
+pub(crate) use encode::{Encoded, encode, record_key};
 pub use encode::{PAGE_BYTES_MIN, RECORD_BYTES_MAX, STORED_BYTES_MAX};
 pub use patch::apply_patch;
 
@@ -100,6 +100,18 @@ operations! {
     Reset = "reset",
     /// Another branch's changes were merged.
     Merge = "merge",
+    /// The branch was dropped: the last record of its log, written by the store itself where several
+    /// processes share it, so that nothing can be appended any more.
+    Seal = "seal",
+}
+
+/// What tells a stored record from every other that wants its position: no writer gives a time twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) writer: WriterId,
+    pub(crate) cluster_time: ClusterTime,
+    /// The stored document's, so that it holds even for a writer whose clock stands still.
+    pub(crate) checksum: i32,
 }
 
 impl Operation {

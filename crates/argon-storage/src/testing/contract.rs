@@ -10,27 +10,27 @@ use super::{document, fork, project, record, record_of};
 use crate::record::STORED_BYTES_MAX;
 use crate::{BranchMeta, Entry, Error, LogStore, Lsn, OpenOptions, Record, open};
 
-/// Checks the contract on stores opened at addresses that `uri` makes up, each new and empty.
+/// Checks the contract on stores opened at addresses and with options that `place` makes up, each new and empty.
 ///
 /// # Panics
 /// If the contract is broken.
-pub async fn contract(uri: impl Fn() -> String) {
-    positions_are_compared_and_set(&start(&uri()).await).await;
-    submissions_keep_their_order(&start(&uri()).await).await;
-    concurrent_appends_do_not_mix(&start(&uri()).await).await;
-    ranges_are_read_whole(&start(&uri()).await).await;
-    large_records_come_back(&start(&uri()).await).await;
-    the_catalogue_keeps_its_rules(&start(&uri()).await).await;
-    dropped_branches_are_gone(&start(&uri()).await).await;
-    settings_are_kept(&start(&uri()).await).await;
-    a_closed_store_refuses_writes(&start(&uri()).await).await;
+pub async fn contract(place: impl Fn() -> (String, OpenOptions)) {
+    positions_are_compared_and_set(&start(place()).await).await;
+    submissions_keep_their_order(&start(place()).await).await;
+    concurrent_appends_do_not_mix(&start(place()).await).await;
+    ranges_are_read_whole(&start(place()).await).await;
+    large_records_come_back(&start(place()).await).await;
+    the_catalogue_keeps_its_rules(&start(place()).await).await;
+    dropped_branches_are_gone(&start(place()).await).await;
+    settings_are_kept(&start(place()).await).await;
+    a_closed_store_refuses_writes(&start(place()).await).await;
 }
 
 type Expected = fn(&Error) -> bool;
 type Started = (Arc<dyn LogStore>, BranchMeta);
 
-async fn start(uri: &str) -> Started {
-    let store = open(uri, &OpenOptions::default()).await.unwrap();
+async fn start((uri, options): (String, OpenOptions)) -> Started {
+    let store = open(&uri, &options).await.unwrap();
     let (shop, main) = project("shop");
     store.create_project(&shop, &main).await.unwrap();
     assert_eq!(store.head(main.id).await.unwrap(), Lsn::ZERO);

@@ -12,14 +12,13 @@ use crate::{Entry, Lsn, OpenOptions, open};
 ///
 /// # Panics
 /// If the contract is broken.
-pub async fn durable_contract(uri: &str) {
-    let options = OpenOptions::default();
+pub async fn durable_contract(uri: &str, options: &OpenOptions) {
     let (shop, main) = project("shop");
     let kept = fork(&main, "kept", Lsn(5));
     let dropped = fork(&main, "dropped", Lsn(5));
     let mut expected = Vec::new();
 
-    let store = open(uri, &options).await.unwrap();
+    let store = open(uri, options).await.unwrap();
     store.create_project(&shop, &main).await.unwrap();
     for lsn in 1..=10 {
         expected.push(record(main.id, Lsn(lsn), 100));
@@ -47,7 +46,7 @@ pub async fn durable_contract(uri: &str) {
     drop(store);
 
     for round in 0..3 {
-        let store = open(uri, &options).await.unwrap();
+        let store = open(uri, options).await.unwrap();
         assert_eq!(store.projects().await.unwrap(), std::slice::from_ref(&shop));
         let mut branches = store.branches().await.unwrap();
         branches.sort_by_key(|branch| branch.name.clone());

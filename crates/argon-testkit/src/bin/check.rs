@@ -1,4 +1,4 @@
-//! Compares case files with a live server: `check mongod|argon|upstream [part of a path]`.
+//! Compares case files with a live server: `check mongod|argon|argon-mongodb|upstream [part of a path]`.
 
 use std::env;
 use std::process::ExitCode;
@@ -27,18 +27,17 @@ fn main() -> Result<ExitCode> {
             let argon = server::Argon::start(&server::binary()?)?;
             suite::check(argon.addr(), Subject::Argon, &root, &files)?
         }
+        // Argon with its log in a MongoDB.
+        "argon-mongodb" => {
+            let (_mongod, argon) = argon_on_mongod(&[])?;
+            suite::check(argon.addr(), Subject::Argon, &root, &files)?
+        }
         // mongod again, seen through Argon.
         "upstream" => {
-            let mongod = Mongod::start(Options {
-                replica_set: true,
-                volatile: true,
-            })?;
-            let uri = format!("mongodb://{}/", mongod.addr());
-            let args = ["--mongodb-uri", &uri, "--new-databases", "upstream"];
-            let argon = server::Argon::start_with(&server::binary()?, None, &args)?;
+            let (_mongod, argon) = argon_on_mongod(&["--new-databases", "upstream"])?;
             suite::check(argon.addr(), Subject::Mongod, &root, &files)?
         }
-        _ => bail!("usage: check mongod|argon|upstream [part of a path]"),
+        _ => bail!("usage: check mongod|argon|argon-mongodb|upstream [part of a path]"),
     };
     eprintln!("{report}");
     Ok(if report.failures.is_empty() {
@@ -46,4 +45,17 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// An argon in front of a mongod of its own.
+fn argon_on_mongod(args: &[&str]) -> Result<(Mongod, server::Argon)> {
+    let mongod = Mongod::start(Options {
+        replica_set: true,
+        volatile: true,
+    })?;
+    let uri = format!("mongodb://{}/", mongod.addr());
+    let mut all = vec!["--mongodb-uri", &uri];
+    all.extend(args);
+    let argon = server::Argon::start_with(&server::binary()?, None, &all)?;
+    Ok((mongod, argon))
 }
