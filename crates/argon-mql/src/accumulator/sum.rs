@@ -57,10 +57,10 @@ impl Sum {
     #[inline]
     pub(crate) fn add_value(&mut self, value: ValueRef<'_>) -> bool {
         match value {
-            ValueRef::Int32(v) => self.add_integer(i64::from(v)),
+            ValueRef::Int32(v) => self.add_integer(i64::from(v), false),
             ValueRef::Int64(v) => {
                 self.kind = self.kind.max(Kind::Int64);
-                self.add_integer(v);
+                self.add_integer(v, true);
             }
             ValueRef::Double(v) => {
                 self.kind = self.kind.max(Kind::Double);
@@ -84,13 +84,17 @@ impl Sum {
     }
 
     #[inline]
-    fn add_integer(&mut self, value: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "there is none")]
+    fn add_integer(&mut self, value: i64, long: bool) {
         if self.has_double {
-            let (high, low) = split(i128::from(value));
-            if low != 0.0 {
-                self.add_double(low);
+            // In halves, which are doubles exactly. One that is zero counts, too: it evens the pair out.
+            let low = value % (1 << 32);
+            if long {
+                self.add_double(low as f64);
+                self.add_double((value - low) as f64);
+            } else {
+                self.add_double(value as f64);
             }
-            self.add_double(high);
         } else {
             // 2^64 additions of 64-bit integers fit.
             self.integer += i128::from(value);
@@ -120,6 +124,23 @@ impl Sum {
         } else {
             split(self.integer).0
         }
+    }
+
+    /// The part that is no decimal as an integer, if it is one of 64 bits: exactly, as long as there was no double.
+    #[expect(clippy::cast_possible_truncation, reason = "it is within 64 bits")]
+    pub(crate) fn to_i64(&self) -> Option<i64> {
+        if !self.has_double
+            && let Ok(integer) = i64::try_from(self.integer)
+        {
+            return Some(integer);
+        }
+        let high = if self.has_double {
+            self.high
+        } else {
+            split(self.integer).0
+        };
+        let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&high);
+        fits.then_some(high as i64)
     }
 
     /// All of it, as a decimal.

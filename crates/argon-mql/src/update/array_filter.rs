@@ -133,6 +133,7 @@ fn identifier<'d>(filter: Doc<'d>, found: &mut Option<&'d [u8]>) -> Result<()> {
                 }
             }
             ([b'$', ..], _) => {}
+            (_, ValueRef::Document(conditions)) if matches_nothing(conditions) => {}
             (name, _) => {
                 let top = name.split_str(".").next().unwrap_or(name);
                 match found {
@@ -150,6 +151,19 @@ fn identifier<'d>(filter: Doc<'d>, found: &mut Option<&'d [u8]>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether `conditions` are `{$all: []}` and nothing else, which mongod 6.0.5 makes a condition about no field.
+fn matches_nothing(conditions: Doc<'_>) -> bool {
+    !conditions.is_empty()
+        && conditions.iter().all(|condition| {
+            match (condition.key().as_bytes(), condition.value()) {
+                (b"$all", ValueRef::Array(values)) => values.is_empty(),
+                // The filter has been parsed, which bounds its depth.
+                (b"$not", ValueRef::Document(inner)) => matches_nothing(inner),
+                _ => false,
+            }
+        })
 }
 
 /// Refuses conditions on whole documents, which an array element need not be.

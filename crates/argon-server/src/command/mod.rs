@@ -27,6 +27,7 @@ mod explain;
 mod explain_stages;
 mod find;
 mod find_and_modify;
+mod generic;
 mod get_more;
 mod hello;
 mod insert;
@@ -327,6 +328,9 @@ async fn dispatch(cx: &Cx<'_>) -> Result<Reply> {
                 command.name
             ),
         ));
+    }
+    if let Some(reply) = generic::check(request, command)? {
+        return Ok(reply);
     }
     (command.run)(cx).await
 }

@@ -29,8 +29,6 @@ pub(super) trait Removable: Send {
 /// A sum from which numbers can be taken out again. The type of the result is that of the widest number still inside.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RemovableSum {
-    /// The integers alone, exactly.
-    integer: i128,
     doubles: i64,
     decimals: i64,
     /// Everything finite that ever came in, less what went out: with the rounding that the order gives.
@@ -54,8 +52,7 @@ impl RemovableSum {
             return false;
         };
         match number {
-            Number::Int32(v) => self.integer += i128::from(v) * i128::from(sign),
-            Number::Int64(v) => self.integer += i128::from(v) * i128::from(sign),
+            Number::Int32(_) | Number::Int64(_) => {}
             Number::Double(_) => self.doubles += sign,
             Number::Decimal(_) => self.decimals += sign,
         }
@@ -63,8 +60,15 @@ impl RemovableSum {
             self.count_special(number.to_f64(), sign);
             return true;
         }
-        let signed = if sign < 0 { number.negate() } else { number };
-        self.all.add_value(signed.to_ref());
+        match number {
+            // Its negative is none of 64 bits.
+            Number::Int64(i64::MIN) if sign < 0 => {
+                self.all.add_value(ValueRef::Int64(i64::MAX));
+                self.all.add_value(ValueRef::Int64(1));
+            }
+            _ if sign < 0 => drop(self.all.add_value(number.negate().to_ref())),
+            _ => drop(self.all.add_value(number.to_ref())),
+        }
         true
     }
 
@@ -99,11 +103,16 @@ impl RemovableSum {
         if self.decimals > 0 {
             return Value::Decimal128(self.all.to_decimal().to_bytes());
         }
-        match i64::try_from(self.integer) {
-            Ok(integer) if self.doubles == 0 => Number::narrow(integer).to_value(),
-            // Once a decimal was part of it, the sum is a decimal that is only shown as a double.
-            _ if self.all.is_decimal() => Value::Double(self.all.to_decimal().to_f64()),
-            _ => Value::Double(self.all.to_f64()),
+        // Once a decimal was part of it, the sum is a decimal that is only shown as something else.
+        let decimal = self.all.is_decimal().then(|| self.all.to_decimal());
+        let integer = match decimal {
+            Some(sum) => sum.to_i64_truncated(),
+            None => self.all.to_i64(),
+        };
+        match integer {
+            // An integer, with what the doubles that were inside have left behind.
+            Some(integer) if self.doubles == 0 => Number::narrow(integer).to_value(),
+            _ => Value::Double(decimal.map_or_else(|| self.all.to_f64(), Decimal::to_f64)),
         }
     }
 }
