@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
+use argon_engine::ReadConsistency;
 use argon_server::NewDatabases;
 use argon_storage::Durability;
 use argon_storage::log::{MONGODB_DATABASE, mongodb};
@@ -45,6 +46,11 @@ pub(crate) struct Settings {
     #[arg(long, env = "ARGON_DURABILITY", value_name = "ack|interval:<n>ms")]
     #[serde(default, deserialize_with = "from_text")]
     durability: Option<Durability>,
+    /// What a read sees where several servers share a MongoDB: strong (every acknowledged write) or causal (what this server
+    /// has heard of, and all that the client's session has seen) [default: strong]
+    #[arg(long, env = "ARGON_READ_CONSISTENCY", value_name = "strong|causal")]
+    #[serde(default, deserialize_with = "from_text")]
+    read_consistency: Option<ReadConsistency>,
     /// Fork a branch from main when a database name first names it
     #[arg(long, env = "ARGON_AUTO_BRANCH", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new())]
     auto_branch: Option<bool>,
@@ -84,6 +90,7 @@ pub(crate) struct Config {
     pub(crate) mongodb_database: String,
     pub(crate) cache_bytes: usize,
     pub(crate) durability: Durability,
+    pub(crate) read_consistency: ReadConsistency,
     pub(crate) auto_branch: bool,
     /// Settings that can be changed while the server runs.
     pub(crate) changeable: Vec<(&'static str, String)>,
@@ -120,6 +127,7 @@ impl Settings {
             mongodb_database: self.mongodb_database.or(file.mongodb_database),
             cache_bytes: self.cache_bytes.or(file.cache_bytes),
             durability: self.durability.or(file.durability),
+            read_consistency: self.read_consistency.or(file.read_consistency),
             auto_branch: self.auto_branch.or(file.auto_branch),
             enable_wal_branches: self.enable_wal_branches.or(file.enable_wal_branches),
             wal_new_branches_only: self.wal_new_branches_only.or(file.wal_new_branches_only),
@@ -162,6 +170,7 @@ impl Settings {
                 .cache_bytes
                 .map_or_else(quarter_of_memory, |bytes| bytes.0),
             durability: self.durability.unwrap_or_default(),
+            read_consistency: self.read_consistency.unwrap_or_default(),
             auto_branch: self.auto_branch.unwrap_or_default(),
             changeable,
             allow_remote: self.allow_remote.unwrap_or_default(),
@@ -389,7 +398,7 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let file: Settings = toml::from_str(
-            "listen = '127.0.0.1:1'\ncache-bytes = '1GiB'\ndurability = 'interval:100ms'\nauto-branch = true\n",
+            "listen = '127.0.0.1:1'\ncache-bytes = '1GiB'\ndurability = 'interval:100ms'\nread-consistency = 'causal'\nauto-branch = true\n",
         )
         .unwrap();
         let flags = Settings {
@@ -401,6 +410,7 @@ mod tests {
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.cache_bytes, 1 << 30);
         assert_eq!(config.durability, "interval:100ms".parse().unwrap());
+        assert_eq!(config.read_consistency, ReadConsistency::Causal);
         assert!(!config.auto_branch);
         assert_eq!(config.connections_max, CONNECTIONS_MAX);
         assert_eq!(config.data_dir, Path::new(DATA_DIR));
@@ -412,6 +422,7 @@ mod tests {
             "lisen = '127.0.0.1:1'",
             "cache-bytes = 'much'",
             "durability = 'never'",
+            "read-consistency = 'weak'",
             "cache-bytes = 0",
         ] {
             assert!(toml::from_str::<Settings>(text).is_err(), "{text}");

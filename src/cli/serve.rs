@@ -51,6 +51,7 @@ async fn serve(config: Config, log: Arc<RecentLog>) -> anyhow::Result<()> {
         argon_engine::Config {
             cache_bytes: config.cache_bytes,
             auto_branch: config.auto_branch,
+            read_consistency: config.read_consistency,
         },
     )
     .await

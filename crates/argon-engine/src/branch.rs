@@ -5,23 +5,32 @@
 //! ```
 //!
 //! The head is what writers build on; it may be ahead of what is durable. Readers see only what is published, and what
-//! is published is durable. If the log refuses a record, everything decided on top of it is refused too, and the head
-//! is read from the log again.
+//! is published is durable. If the log refuses a record, everything decided on top of it is refused too, the head
+//! is read from the log again, and the commands decide anew.
+//!
+//! Where other processes append to the same log, the head may be behind it. A record then loses its position to another's
+//! and is decided anew on what was missed; a reader, and a command that changed nothing, first look where the log's head
+//! is.
+
+mod contention;
+mod load;
+mod locate;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use argon_storage::record::CollectionName;
-use argon_storage::{BranchId, BranchMeta, ClusterTime, Entry, Lsn, Record, Ticket};
+use argon_storage::{BranchId, BranchMeta, Entry, Error as StorageError, Lsn, Record, Ticket};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::engine::Shared;
-use crate::error::{Error, Result};
-use crate::name::Point;
+use crate::error::Result;
+use crate::joint::Joint;
 use crate::state::State;
 use crate::writer::Writer;
+use contention::{Patience, Turns};
 
 /// A live branch.
 pub struct Branch {
@@ -33,12 +42,18 @@ pub struct Branch {
     pub database: Arc<str>,
     parent: Option<Arc<Branch>>,
     head: Mutex<Head>,
+    /// Records submitted whose outcome this process has not dealt with yet. Grows under the head's lock only.
+    in_flight: AtomicUsize,
     published: ArcSwapOption<State>,
     /// Wakes commands that changed nothing but decided on what was not durable yet.
     progress: watch::Sender<Progress>,
     /// One materialisation at a time.
     loading: tokio::sync::Mutex<()>,
-    pub(crate) dropped: AtomicBool,
+    turns: Turns,
+    /// Looks at the branch's head in the store.
+    looks: Joint<argon_storage::Result<Lsn>>,
+    /// The furthest head that this process has heard of.
+    known: AtomicU64,
     last_used: AtomicU64,
 }
 
@@ -55,7 +70,11 @@ struct Head {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Progress {
     published: Lsn,
+    /// Counts the refusals, as [`Head::generation`] does.
     generation: u64,
+    /// How far what this generation's writers decided on is durable. Others' records may be published in place of theirs,
+    /// so what is published does not tell.
+    settled: Lsn,
 }
 
 /// Who writes, and what for.
@@ -71,11 +90,10 @@ struct Decided<T, E> {
     /// The position after which the outcome is durable.
     lsn: Lsn,
     generation: u64,
+    /// Whether what it was decided on was not durable yet.
+    waits: bool,
     appended: Option<(Ticket, Arc<State>)>,
 }
-
-/// Stored bytes that are read from the log at a time.
-const READ_BYTES: usize = 32 << 20;
 
 impl Branch {
     pub(crate) fn new(
@@ -99,13 +117,17 @@ impl Branch {
                 state: state.clone(),
                 generation: 0,
             }),
+            in_flight: AtomicUsize::new(0),
             published: ArcSwapOption::new(state),
             progress: watch::Sender::new(Progress {
                 published,
                 generation: 0,
+                settled: published,
             }),
             loading: tokio::sync::Mutex::new(()),
-            dropped: AtomicBool::new(false),
+            turns: Turns::default(),
+            looks: Joint::default(),
+            known: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
         }
     }
@@ -140,191 +162,31 @@ impl Branch {
             .is_some_and(|state| state.collections().next().is_none())
     }
 
+    /// Takes note that the store has records up to `last`.
+    pub(crate) fn heard_of(&self, last: Lsn) {
+        self.known.fetch_max(last.0, Ordering::Relaxed);
+    }
+
+    /// Entries that the store is known to have and that are not published yet.
+    pub(crate) fn behind(&self) -> u64 {
+        let known = self.known.load(Ordering::Relaxed);
+        let published = self.published().map_or(known, |state| state.lsn.0);
+        known.saturating_sub(published)
+    }
+
+    /// How often this process has looked for the head in a shared store.
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.put()
+    }
+
+    /// Records that were submitted and not dealt with yet.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed) as u64
+    }
+
     /// When it was last used, on the cache's own count.
     pub(crate) fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)
-    }
-
-    /// The published state: everything acknowledged so far, materialised if it is not in memory.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] if the log cannot be read, [`Error::Replay`] if it is damaged.
-    pub(crate) async fn state(&self, shared: &Shared) -> Result<Arc<State>> {
-        self.last_used.store(shared.next_use(), Ordering::Relaxed);
-        if let Some(state) = self.published.load_full() {
-            return Ok(state);
-        }
-        let _one_at_a_time = self.loading.lock().await;
-        if let Some(state) = self.published.load_full() {
-            return Ok(state);
-        }
-        let up_to = shared.store.head(self.id()).await?;
-        let state = Box::pin(self.materialize(shared, up_to)).await?;
-        // A writer's publication cannot come in between: writers publish on top of a published state only.
-        self.published.store(Some(Arc::clone(&state)));
-        self.announce(state.lsn);
-        Ok(state)
-    }
-
-    /// The branch in whose log `point` lies, this one or an ancestor, and the end of the last record up to it: rounded
-    /// down, so that no reader sees half a command. Reads the log, not the state.
-    ///
-    /// # Errors
-    /// [`Error::BeyondHead`], [`Error::Storage`].
-    pub(crate) async fn locate(
-        self: &Arc<Branch>,
-        shared: &Shared,
-        point: Option<Point>,
-    ) -> Result<(Arc<Branch>, Lsn)> {
-        let head = shared.store.head(self.id()).await?;
-        match point {
-            None => Ok((Arc::clone(self), head)),
-            Some(Point::Lsn(lsn)) if lsn > head => {
-                let branch = self.database.to_string();
-                Err(Error::BeyondHead {
-                    branch,
-                    point: lsn,
-                    head,
-                })
-            }
-            Some(Point::Lsn(lsn)) => {
-                let mut owner = self;
-                while let Some(parent) = owner.parent.as_ref().filter(|_| lsn < owner.meta.base()) {
-                    owner = parent;
-                }
-                if lsn == owner.meta.base() {
-                    return Ok((Arc::clone(owner), lsn));
-                }
-                let records = shared
-                    .store
-                    .read(owner.id(), lsn.previous(), lsn, 1)
-                    .await?;
-                let end = records.first().map_or(lsn, |record| {
-                    if record.last() <= lsn {
-                        record.last()
-                    } else {
-                        record.first.previous()
-                    }
-                });
-                Ok((Arc::clone(owner), end))
-            }
-            Some(Point::Instant(instant_ms)) => self.locate_instant(shared, head, instant_ms).await,
-        }
-    }
-
-    /// The place of `instant_ms` (milliseconds since the epoch): after the last record that was not later.
-    async fn locate_instant(
-        self: &Arc<Branch>,
-        shared: &Shared,
-        head: Lsn,
-        instant_ms: i64,
-    ) -> Result<(Arc<Branch>, Lsn)> {
-        let mut owner = self;
-        let mut up_to = head;
-        // The ancestor in whose log the instant lies: the newest whose first record is not later.
-        while let Some(parent) = &owner.parent {
-            let first = shared
-                .store
-                .read(owner.id(), owner.meta.base(), up_to, 1)
-                .await?;
-            if first
-                .first()
-                .is_some_and(|record| record.timestamp_ms <= instant_ms)
-            {
-                break;
-            }
-            up_to = owner.meta.base();
-            owner = parent;
-        }
-        let mut found = owner.meta.base();
-        // Times grow along a log, so the last record not later is found by halving.
-        let (mut low, mut high) = (owner.meta.base(), up_to);
-        while low < high {
-            let middle = Lsn(low.0 + (high.0 - low.0) / 2);
-            let records = shared.store.read(owner.id(), middle, high, 1).await?;
-            match records.first() {
-                Some(record) if record.timestamp_ms <= instant_ms => {
-                    found = record.last();
-                    low = record.last();
-                }
-                Some(_) | None => high = middle,
-            }
-        }
-        Ok((Arc::clone(owner), found))
-    }
-
-    /// The published state, if it is in memory.
-    pub(crate) fn published(&self) -> Option<Arc<State>> {
-        self.published.load_full()
-    }
-
-    /// The state at `lsn`, the end of a record of this branch, built if it is not remembered.
-    pub(crate) async fn state_at(&self, shared: &Shared, lsn: Lsn) -> Result<Arc<State>> {
-        if let Some(state) = shared
-            .past
-            .find(self.id(), lsn)
-            .filter(|state| state.lsn == lsn)
-        {
-            return Ok(state);
-        }
-        let state = Box::pin(self.materialize(shared, lsn)).await?;
-        shared.past.remember(self.id(), &state);
-        Ok(state)
-    }
-
-    /// Builds the state at `up_to` from the nearest state in memory and the log above it.
-    async fn materialize(&self, shared: &Shared, up_to: Lsn) -> Result<Arc<State>> {
-        let published = self.published().filter(|state| state.lsn <= up_to);
-        let past = shared.past.find(self.id(), up_to);
-        let mut state = match [published, past]
-            .into_iter()
-            .flatten()
-            .max_by_key(|state| state.lsn)
-        {
-            Some(state) => state,
-            None => match &self.parent {
-                Some(parent) => {
-                    Box::pin(parent.materialize(shared, self.meta.base().min(up_to))).await?
-                }
-                None => Arc::new(State::empty()),
-            },
-        };
-        while state.lsn < up_to {
-            let records = shared
-                .store
-                .read(self.id(), state.lsn, up_to, READ_BYTES)
-                .await?;
-            let reached = state.lsn;
-            state = tokio::task::block_in_place(|| self.replay(shared, state, &records, up_to))?;
-            if state.lsn == reached {
-                break;
-            }
-        }
-        Ok(state)
-    }
-
-    /// Folds `records` on top of `state`, up to the last that ends at or before `up_to`.
-    fn replay(
-        &self,
-        shared: &Shared,
-        mut state: Arc<State>,
-        records: &[Record],
-        up_to: Lsn,
-    ) -> Result<Arc<State>> {
-        let next = Arc::make_mut(&mut state);
-        for record in records {
-            if record.last() > up_to {
-                break;
-            }
-            next.replay(record, &shared.meter)
-                .map_err(|source| Error::Replay {
-                    branch: self.database.to_string(),
-                    lsn: record.first,
-                    source,
-                })?;
-            shared.clock.observe(record.cluster_time, shared.wall_ms());
-        }
-        Ok(state)
     }
 
     /// Makes one command's decision on the head, appends it to the log and returns once it is durable and visible.
@@ -333,40 +195,81 @@ impl Branch {
     /// The returned future must be polled to its end once it was polled: it publishes what the log has taken.
     ///
     /// # Errors
-    /// What `decide` answers; [`Error::Storage`] if the log did not take the record.
-    pub(crate) async fn write<T, E: From<Error>>(
-        &self,
-        shared: &Shared,
-        origin: &Origin,
-        mut decide: impl FnMut(&mut Writer) -> Result<T, E>,
-    ) -> Result<T, E> {
-        shared.store.ready().await.map_err(Error::from)?;
-        let decided = loop {
-            self.ensure_head(shared).await?;
-            if let Some(decided) = self.decide(shared, origin, &mut decide)? {
-                break decided;
-            }
-        };
-        match decided.appended {
-            Some((ticket, state)) => match ticket.await {
-                Ok(()) => self.publish(state),
-                Err(error) => {
-                    self.refuse(decided.generation);
-                    return Err(Error::from(error).into());
-                }
-            },
-            None => self.wait(decided.lsn, decided.generation).await?,
-        }
-        decided.outcome
-    }
-
-    /// Decides on the head and submits the record; `None` if the head was let go of in between.
-    fn decide<T, E: From<Error>>(
+    /// [`crate::Error::Storage`] if the log did not take the record, [`crate::Error::Contended`] if others were faster again and again.
+    /// What `decide` answers is inside.
+    pub(crate) async fn write<T, E>(
         &self,
         shared: &Shared,
         origin: &Origin,
         decide: &mut impl FnMut(&mut Writer) -> Result<T, E>,
-    ) -> Result<Option<Decided<T, E>>> {
+    ) -> Result<Result<T, E>> {
+        let mut patience = Patience::new(self);
+        // The log's head after the command came, once that was looked up.
+        let mut known = None;
+        loop {
+            shared.store.ready().await?;
+            if shared.follows {
+                self.take_turns(shared).await;
+            }
+            self.ensure_head(shared).await?;
+            let decided = match self.decide(shared, origin, decide) {
+                Ok(Some(decided)) => decided,
+                Ok(None) => continue,
+                Err(error) if is_lost(&error) => {
+                    patience.lost(shared, &error).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let Some((ticket, state)) = decided.appended else {
+                if decided.waits && !self.wait(decided.lsn, decided.generation).await {
+                    patience.again(shared).await?;
+                    continue;
+                }
+                if !shared.follows {
+                    return Ok(decided.outcome);
+                }
+                // Nothing was appended that would have been refused if it was decided on an old state.
+                let head = match known {
+                    Some(head) => head,
+                    None => *known.insert(self.store_head(shared).await?),
+                };
+                if decided.lsn >= head {
+                    return Ok(decided.outcome);
+                }
+                self.reach(shared, head).await?;
+                if self.in_flight() > 0 {
+                    // Until those are refused, decisions are made on top of them.
+                    patience.again(shared).await?;
+                }
+                continue;
+            };
+            let taken = ticket.await;
+            match &taken {
+                Ok(()) => {
+                    self.publish(&state, Some(decided.generation));
+                    if shared.follows {
+                        self.won();
+                    }
+                }
+                Err(_) => self.refuse(decided.generation),
+            }
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            match taken {
+                Ok(()) => return Ok(decided.outcome),
+                Err(error) if is_lost(&error) => patience.lost(shared, &error).await?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Decides on the head and submits the record; `None` if the head was let go of in between.
+    fn decide<T, E>(
+        &self,
+        shared: &Shared,
+        origin: &Origin,
+        decide: &mut impl FnMut(&mut Writer) -> Result<T, E>,
+    ) -> argon_storage::Result<Option<Decided<T, E>>> {
         let mut head = self.head.lock();
         let Some(state) = &head.state else {
             return Ok(None);
@@ -379,24 +282,23 @@ impl Branch {
         );
         let outcome = decide(&mut writer);
         let generation = head.generation;
+        let waits = self.in_flight.load(Ordering::Acquire) > 0;
         if outcome.is_err() || writer.entries.is_empty() {
             return Ok(Some(Decided {
                 outcome,
                 lsn: state.lsn,
                 generation,
+                waits,
                 appended: None,
             }));
         }
         let now_ms = shared.wall_ms().max(state.timestamp_ms);
-        shared.clock.observe(state.cluster_time, now_ms);
+        shared.clock.follow(state.cluster_time);
         let record = Record {
             branch: self.id(),
             first: state.lsn.next(),
             timestamp_ms: now_ms,
-            cluster_time: shared
-                .clock
-                .tick(now_ms)
-                .max(ClusterTime(state.cluster_time.0 + 1)),
+            cluster_time: shared.clock.tick(now_ms),
             writer: shared.writer,
             actor: origin.actor.clone(),
             operation: writer.operation,
@@ -408,12 +310,11 @@ impl Branch {
             Ok(ticket) => ticket,
             Err(error) => {
                 // The log knows better where the head is: read it again before the next decision.
-                head.state = None;
-                head.generation += 1;
-                self.announce_generation(head.generation);
-                return Err(error.into());
+                self.forget(&mut head);
+                return Err(error);
             }
         };
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
         let mut state = writer.state;
         state.seal(&record);
         let state = Arc::new(state);
@@ -422,6 +323,7 @@ impl Branch {
             outcome,
             lsn: state.lsn,
             generation,
+            waits,
             appended: Some((ticket, state)),
         }))
     }
@@ -429,99 +331,92 @@ impl Branch {
     /// Makes sure that there is a head to decide on.
     async fn ensure_head(&self, shared: &Shared) -> Result<()> {
         let published = self.state(shared).await?;
+        {
+            let mut head = self.head.lock();
+            match &head.state {
+                // Others' records were published after the last of this process's own.
+                Some(state)
+                    if state.lsn < published.lsn && self.in_flight.load(Ordering::Acquire) == 0 =>
+                {
+                    head.state = Some(published);
+                    shared.store.resume(self.id());
+                    return Ok(());
+                }
+                Some(_) => return Ok(()),
+                None => {}
+            }
+        }
+        let _one_at_a_time = self.loading.lock().await;
         if self.head.lock().state.is_some() {
             return Ok(());
         }
-        let _one_at_a_time = self.loading.lock().await;
-        // After a refusal the log may hold more than was published: an earlier record whose command has not run on yet.
+        // After a refusal the log may hold more than was published: an earlier record whose command has not run on yet, or
+        // those of another process.
         let up_to = shared.store.head(self.id()).await?;
-        let state = if published.lsn < up_to {
-            Box::pin(self.materialize(shared, up_to)).await?
-        } else {
-            published
+        let state = match self.published() {
+            Some(published) if published.lsn >= up_to => published,
+            _ => Box::pin(self.materialize(shared, up_to)).await?,
         };
         let mut head = self.head.lock();
         if head.state.is_none() {
             head.state = Some(Arc::clone(&state));
-            drop(head);
-            self.publish(state);
+            shared.store.resume(self.id());
+            self.publish(&state, Some(head.generation));
         }
         Ok(())
     }
 
-    /// Lets readers see `state`, unless they see a later one already.
-    fn publish(&self, state: Arc<State>) {
+    /// Lets readers see `state`, unless they see a later one already. `writers` is the generation that decided it, or goes
+    /// on from it.
+    fn publish(&self, state: &Arc<State>, writers: Option<u64>) {
         let lsn = state.lsn;
         self.published.rcu(|current| match current {
             Some(current) if current.lsn >= lsn => Some(Arc::clone(current)),
-            _ => Some(Arc::clone(&state)),
+            _ => Some(Arc::clone(state)),
         });
-        self.announce(lsn);
-    }
-
-    fn announce(&self, lsn: Lsn) {
         self.progress.send_if_modified(|progress| {
-            let further = progress.published < lsn;
+            let before = *progress;
             progress.published = progress.published.max(lsn);
-            further
+            if writers == Some(progress.generation) {
+                progress.settled = progress.settled.max(lsn);
+            }
+            *progress != before
         });
-    }
-
-    fn announce_generation(&self, generation: u64) {
-        self.progress
-            .send_modify(|progress| progress.generation = generation);
     }
 
     /// Forgets what was decided on top of a refused record.
     fn refuse(&self, generation: u64) {
         let mut head = self.head.lock();
         if head.generation == generation {
-            head.state = None;
-            head.generation += 1;
-            self.announce_generation(head.generation);
+            self.forget(&mut head);
         }
     }
 
-    /// Waits until everything up to `lsn` is durable: an answer must not tell of a write that may yet be refused.
-    async fn wait(&self, lsn: Lsn, generation: u64) -> Result<()> {
-        let reached =
-            |progress: &Progress| progress.published >= lsn || progress.generation > generation;
-        if self
-            .published
-            .load()
-            .as_ref()
-            .is_some_and(|state| state.lsn >= lsn)
-        {
-            return Ok(());
-        }
+    fn forget(&self, head: &mut Head) {
+        head.state = None;
+        head.generation += 1;
+        self.progress.send_modify(|progress| {
+            progress.generation = head.generation;
+            progress.settled = Lsn::ZERO;
+        });
+    }
+
+    /// Waits until everything up to `lsn` is durable as writers of `generation` decided it: an answer must not tell of a
+    /// write that may yet be refused. False if it was refused, or nobody can tell any more.
+    async fn wait(&self, lsn: Lsn, generation: u64) -> bool {
+        let settled =
+            |progress: &Progress| progress.generation == generation && progress.settled >= lsn;
         let mut progress = self.progress.subscribe();
-        let reached = progress
-            .wait_for(reached)
+        progress
+            .wait_for(|progress| settled(progress) || progress.generation > generation)
             .await
-            .map(|progress| progress.published >= lsn);
-        match reached {
-            Ok(true) => Ok(()),
-            _ => Err(Error::Storage(argon_storage::Error::Unknown {
-                reason: "a write that this command's answer depends on was refused".to_owned(),
-            })),
-        }
+            .is_ok_and(|progress| settled(&progress))
     }
+}
 
-    /// Lets go of the state in memory, unless a write is under way. Readers that hold it keep it.
-    pub(crate) fn evict(&self) -> bool {
-        let mut head = self.head.lock();
-        let published = self.published.load_full();
-        let quiet = match (&head.state, &published) {
-            (Some(head), Some(published)) => head.lsn == published.lsn,
-            (None, Some(_)) => true,
-            _ => false,
-        };
-        if quiet {
-            head.state = None;
-            self.published.store(None);
-        }
-        quiet
-    }
+/// Whether the log has refused a record for its position: nothing of it was written, and it can be decided anew.
+fn is_lost(error: &StorageError) -> bool {
+    matches!(error, StorageError::Taken { .. } | StorageError::Gap { .. })
 }
 
 /// The collections that a command's entries touch, each once.

@@ -1,6 +1,6 @@
 //! Projects and branches in memory: names to live branches. The store's catalogue is the truth; this follows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use argon_storage::{BranchId, BranchMeta, ProjectId, ProjectMeta};
@@ -14,6 +14,7 @@ pub(crate) struct Catalog {
     projects: BTreeMap<Arc<str>, Project>,
     /// Counts the changes.
     generation: u64,
+    by_id: HashMap<BranchId, Arc<Branch>>,
 }
 
 /// A project and its live branches.
@@ -25,16 +26,39 @@ pub(crate) struct Project {
 }
 
 impl Catalog {
-    /// Builds the catalogue from what the store has.
-    pub(crate) fn load(projects: Vec<ProjectMeta>, branches: Vec<BranchMeta>) -> Catalog {
-        let mut catalog = Catalog::default();
+    /// Makes it what the store has. Branches that stay are the same objects as before: one branch has one writer here.
+    pub(crate) fn update(&mut self, projects: Vec<ProjectMeta>, branches: Vec<BranchMeta>) {
+        let mains: HashSet<BranchId> = branches.iter().map(|branch| branch.id).collect();
+        // A project that is being dropped, or created, may have lost its branches, or not got them yet.
+        let projects: BTreeMap<ProjectId, ProjectMeta> = projects
+            .into_iter()
+            .filter(|project| mains.contains(&project.main))
+            .map(|project| (project.id, project))
+            .collect();
+        let known = self.by_id.len();
+        self.projects
+            .retain(|_, project| projects.contains_key(&project.meta.id));
         let mut names: BTreeMap<ProjectId, Arc<str>> = BTreeMap::new();
-        for meta in projects {
-            names.insert(meta.id, Arc::from(meta.name.as_str()));
-            catalog.add_project(meta);
+        for (id, meta) in projects {
+            names.insert(id, Arc::from(meta.name.as_str()));
+            if !self.projects.contains_key(&*meta.name) {
+                self.add_project(meta);
+            }
         }
-        let mut waiting = branches;
-        let mut live: BTreeMap<BranchId, Arc<Branch>> = BTreeMap::new();
+        let gone = |branch: &Arc<Branch>| {
+            !mains.contains(&branch.id()) || !names.contains_key(&branch.meta.project)
+        };
+        for project in self.projects.values_mut() {
+            project.branches.retain(|_, branch| !gone(branch));
+        }
+        self.by_id.retain(|_, branch| !gone(branch));
+        if self.by_id.len() < known {
+            self.generation += 1;
+        }
+        let mut waiting: Vec<BranchMeta> = branches
+            .into_iter()
+            .filter(|meta| !self.by_id.contains_key(&meta.id))
+            .collect();
         // A parent comes before its children; identities are random, so their order says nothing.
         while !waiting.is_empty() {
             let before = waiting.len();
@@ -42,7 +66,7 @@ impl Catalog {
             for meta in waiting {
                 let parent = match meta.parent {
                     None => None,
-                    Some(parent) => match live.get(&parent.branch) {
+                    Some(parent) => match self.by_id.get(&parent.branch) {
                         Some(parent) => Some(Arc::clone(parent)),
                         None => {
                             later.push(meta);
@@ -53,9 +77,12 @@ impl Catalog {
                 let Some(project) = names.get(&meta.project) else {
                     continue;
                 };
-                let branch = Arc::new(Branch::new(meta, Arc::clone(project), parent, None));
-                live.insert(branch.id(), Arc::clone(&branch));
-                catalog.add_branch(branch);
+                self.add_branch(Arc::new(Branch::new(
+                    meta,
+                    Arc::clone(project),
+                    parent,
+                    None,
+                )));
             }
             waiting = later;
             if waiting.len() == before {
@@ -65,7 +92,6 @@ impl Catalog {
                 break;
             }
         }
-        catalog
     }
 
     /// Counts the changes: while it stays, so does everything here.
@@ -86,6 +112,7 @@ impl Catalog {
 
     pub(crate) fn add_branch(&mut self, branch: Arc<Branch>) {
         self.generation += 1;
+        self.by_id.insert(branch.id(), Arc::clone(&branch));
         if let Some(project) = self.projects.get_mut(&branch.project) {
             project
                 .branches
@@ -95,14 +122,26 @@ impl Catalog {
 
     pub(crate) fn remove_branch(&mut self, branch: &Branch) {
         self.generation += 1;
+        self.by_id.remove(&branch.id());
         if let Some(project) = self.projects.get_mut(&branch.project) {
             project.branches.remove(&branch.meta.wire_name);
         }
     }
 
-    pub(crate) fn remove_project(&mut self, name: &str) -> Option<Project> {
+    pub(crate) fn remove_project(&mut self, name: &str) {
         self.generation += 1;
-        self.projects.remove(name)
+        for branch in self
+            .projects
+            .remove(name)
+            .into_iter()
+            .flat_map(|project| project.branches.into_values())
+        {
+            self.by_id.remove(&branch.id());
+        }
+    }
+
+    pub(crate) fn branch(&self, id: BranchId) -> Option<&Arc<Branch>> {
+        self.by_id.get(&id)
     }
 
     pub(crate) fn project(&self, name: &str) -> Option<&Project> {

@@ -37,7 +37,13 @@ impl Clock {
         )
     }
 
-    /// Takes note of a time seen elsewhere: in the log, or in a client's `$clusterTime`.
+    /// Takes note of a record's time. It is believed whatever it is: times grow along a log, and no two records that
+    /// this process writes have the same.
+    pub(crate) fn follow(&self, recorded: ClusterTime) {
+        self.last.fetch_max(recorded.0, Ordering::AcqRel);
+    }
+
+    /// Takes note of a time that a client says it has seen.
     pub(crate) fn observe(&self, seen: ClusterTime, wall_ms: i64) {
         if seen.0 >> 32 <= (wall_time(wall_ms) >> 32) + DRIFT_SECONDS_MAX {
             self.last.fetch_max(seen.0, Ordering::AcqRel);

@@ -3,9 +3,10 @@
 mod settings;
 mod upstream;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use argon_storage::{
     BranchEngine, BranchId, BranchMeta, ClusterTime, LogStore, Lsn, Parent, ProjectId, ProjectMeta,
@@ -19,6 +20,8 @@ use crate::branch::{Branch, Origin};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::follow::{Counters, ReadConsistency};
+use crate::joint::Joint;
 use crate::name::{DatabaseName, MAIN, Point, RESERVED, wire_name};
 use crate::past::Past;
 use crate::state::{Meter, State};
@@ -26,6 +29,8 @@ use crate::writer::Writer;
 
 pub use settings::{SETTINGS, Setting, SettingSource, SettingValue};
 pub use upstream::UpstreamBranch;
+/// How often a name is resolved anew because what it meant was dropped meanwhile.
+const RESOLUTIONS_MAX: u32 = 4;
 
 /// How the engine behaves.
 #[derive(Clone, Debug)]
@@ -34,6 +39,18 @@ pub struct Config {
     pub cache_bytes: usize,
     /// Whether naming a branch that does not exist forks it from main.
     pub auto_branch: bool,
+    /// What a read sees where several processes share the store.
+    pub read_consistency: ReadConsistency,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            cache_bytes: 1 << 30,
+            auto_branch: false,
+            read_consistency: ReadConsistency::default(),
+        }
+    }
 }
 
 /// What the engine's parts share.
@@ -43,18 +60,23 @@ pub(crate) struct Shared {
     pub(crate) past: Past,
     pub(crate) clock: Clock,
     pub(crate) writer: WriterId,
+    /// Whether other processes append to the store.
+    pub(crate) follows: bool,
+    pub(crate) counters: Counters,
     uses: AtomicU64,
-    config: Config,
+    pub(crate) config: Config,
 }
 
 /// The WAL engine over one store.
 pub struct Engine {
-    shared: Shared,
-    catalog: RwLock<Catalog>,
+    pub(crate) shared: Shared,
+    pub(crate) catalog: RwLock<Catalog>,
     /// One change of the catalogue at a time, so that two commands cannot create the same thing.
-    changing: tokio::sync::Mutex<()>,
+    pub(crate) changing: tokio::sync::Mutex<()>,
     /// Values of settings that this server was started with.
     given: Vec<(&'static str, String)>,
+    /// Readings of the store's catalogue.
+    pub(crate) catalog_reads: Joint<Result<()>>,
 }
 
 /// A database name resolved: what a command reads or writes.
@@ -92,14 +114,27 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// A pause of up to `most`, at least half of it, so that processes that met once do not meet again.
+    pub(crate) fn jitter(&self, most: Duration) -> Duration {
+        let mut hash = DefaultHasher::new();
+        (self.writer, self.next_use()).hash(&mut hash);
+        let share = u32::try_from(hash.finish() % 1024).unwrap_or(0);
+        most / 2 + most / 2048 * share
+    }
+}
+
 impl Engine {
     /// Opens the engine over `store`.
     ///
     /// # Errors
     /// [`Error::Storage`] if the catalogue cannot be read.
     pub async fn open(store: Arc<dyn LogStore>, config: Config) -> Result<Engine> {
-        let catalog = Catalog::load(store.projects().await?, store.branches().await?);
+        let mut catalog = Catalog::default();
+        catalog.update(store.projects().await?, store.branches().await?);
         let shared = Shared {
+            follows: store.is_shared(),
+            counters: Counters::default(),
             store,
             meter: Arc::new(Meter::default()),
             past: Past::default(),
@@ -113,6 +148,7 @@ impl Engine {
             catalog: RwLock::new(catalog),
             changing: tokio::sync::Mutex::new(()),
             given: Vec::new(),
+            catalog_reads: Joint::default(),
         })
     }
 
@@ -147,31 +183,30 @@ impl Engine {
     /// [`Error::Name`], and [`Error::BranchNotFound`] unless `auto-branch` is set.
     pub async fn database(&self, name: &str) -> Result<Option<Database>> {
         let parsed = DatabaseName::parse(name)?;
-        let missing = {
-            let catalog = self.catalog.read();
-            match catalog.project(parsed.project) {
-                None if parsed.branch == MAIN => return Ok(None),
-                None => Error::BranchNotFound {
+        let mut found = self.find(parsed.project, parsed.branch);
+        if found.is_err() && self.shared.follows {
+            // Another process may have created it.
+            self.refresh().await?;
+            found = self.find(parsed.project, parsed.branch);
+        }
+        match found {
+            Ok(branch) if branch.meta.engine != BranchEngine::Wal => {
+                return Err(Error::KeptUpstream(name.to_owned()));
+            }
+            Ok(branch) => {
+                return Ok(Some(Database {
+                    branch,
+                    point: parsed.point,
+                }));
+            }
+            Err(Error::ProjectNotFound(_)) if parsed.branch == MAIN => return Ok(None),
+            Err(_) if self.shared.config.auto_branch => {}
+            Err(_) => {
+                return Err(Error::BranchNotFound {
                     project: parsed.project.to_owned(),
                     branch: parsed.branch.to_owned(),
-                },
-                Some(project) => match project.branch(parsed.branch) {
-                    Ok(branch) if branch.meta.engine != BranchEngine::Wal => {
-                        return Err(Error::KeptUpstream(name.to_owned()));
-                    }
-                    Ok(branch) => {
-                        let branch = Arc::clone(branch);
-                        return Ok(Some(Database {
-                            branch,
-                            point: parsed.point,
-                        }));
-                    }
-                    Err(missing) => missing,
-                },
+                });
             }
-        };
-        if !self.shared.config.auto_branch {
-            return Err(missing);
         }
         self.create_project(parsed.project, IfExists::Keep).await?;
         let branch = match self
@@ -209,15 +244,48 @@ impl Engine {
         }
     }
 
-    /// The contents of `database`: everything acknowledged so far, or as of its point.
+    /// The contents of the database called `name`, as [`Engine::read`] gives them; `None` if there is no such project yet.
+    ///
+    /// # Errors
+    /// Those of [`Engine::database`] and [`Engine::read`].
+    pub async fn open_database(
+        &self,
+        name: &str,
+        after: Option<ClusterTime>,
+    ) -> Result<Option<Arc<State>>> {
+        let mut attempts = 0;
+        loop {
+            let Some(database) = self.database(name).await? else {
+                return Ok(None);
+            };
+            match self.read(&database, after).await {
+                Err(error) if error.is_gone() && attempts < RESOLUTIONS_MAX => {
+                    attempts += 1;
+                    self.refresh().await?;
+                }
+                read => return read.map(Some),
+            }
+        }
+    }
+
+    /// The contents of `database`: everything acknowledged so far, or as of its point. In a shared store that is not read
+    /// strongly, everything this process has heard of, and everything up to `after`.
     ///
     /// # Errors
     /// [`Error::Storage`], [`Error::Replay`], [`Error::BeyondHead`].
-    pub async fn read(&self, database: &Database) -> Result<Arc<State>> {
+    pub async fn read(
+        &self,
+        database: &Database,
+        after: Option<ClusterTime>,
+    ) -> Result<Arc<State>> {
         let branch = &database.branch;
         if database.point.is_none() {
             let loaded = branch.is_loaded();
-            let state = branch.state(&self.shared).await?;
+            let state = if self.shared.follows {
+                self.read_shared(branch, after).await?
+            } else {
+                branch.state(&self.shared).await?
+            };
             if !loaded {
                 self.shrink(branch.id());
             }
@@ -229,21 +297,49 @@ impl Engine {
         Ok(state)
     }
 
-    /// Makes one command's decision on `branch` and appends it to the log; durable and visible when it returns.
+    async fn read_shared(&self, branch: &Branch, after: Option<ClusterTime>) -> Result<Arc<State>> {
+        if self.shared.config.read_consistency == ReadConsistency::Causal {
+            let state = branch.state(&self.shared).await?;
+            // Times grow along a log, so nothing up to `after` can come any more. If the branch's last write was earlier,
+            // only the store can tell that it was the last.
+            if after.is_none_or(|after| state.cluster_time >= after) {
+                return Ok(state);
+            }
+        }
+        branch.fresh(&self.shared).await
+    }
+
+    /// Makes one command's decision on `branch` and appends it to the log; durable and visible when it returns. If
+    /// another process has dropped the branch, the decision is made on what has its name now.
     ///
     /// # Errors
-    /// What `decide` answers; [`Error::Storage`] if the log did not take it.
+    /// What `decide` answers; [`Error::Storage`] if the log did not take it, [`Error::Contended`].
     pub async fn write<T, E: From<Error>>(
         &self,
         branch: &Branch,
         origin: &Origin,
-        decide: impl FnMut(&mut Writer) -> Result<T, E>,
+        mut decide: impl FnMut(&mut Writer) -> Result<T, E>,
     ) -> Result<T, E> {
-        let written = branch.write(&self.shared, origin, decide).await;
+        let mut attempts = 0;
+        let mut successor: Option<Arc<Branch>> = None;
+        let written = loop {
+            let target = successor.as_deref().unwrap_or(branch);
+            match target.write(&self.shared, origin, &mut decide).await {
+                // Another process has dropped it, before the name was resolved here.
+                Err(error)
+                    if error.is_gone() && self.shared.follows && attempts < RESOLUTIONS_MAX =>
+                {
+                    attempts += 1;
+                    self.refresh().await?;
+                    successor = Some(self.database_for_write(&branch.database).await?);
+                }
+                written => break written,
+            }
+        };
         if self.shared.meter.held() > self.shared.config.cache_bytes {
             self.shrink(branch.id());
         }
-        written
+        written?
     }
 
     /// Creates a project with its main branch; gives the main branch.
@@ -273,17 +369,17 @@ impl Engine {
                 crate::name::InvalidName(format!("Invalid database name: '{name}'")).into(),
             );
         }
+        let existing = |branch: Arc<Branch>| match if_exists {
+            IfExists::Keep => Ok(branch),
+            IfExists::Refuse => Err(Error::Exists(format!("project '{name}' already exists"))),
+        };
         let _one_at_a_time = self.changing.lock().await;
+        self.reload().await?;
+        if let Ok(main) = self.find(name, MAIN) {
+            return existing(main);
+        }
         {
             let catalog = self.catalog.read();
-            if let Some(project) = catalog.project(name) {
-                return match if_exists {
-                    IfExists::Keep => project.branch(MAIN).cloned(),
-                    IfExists::Refuse => {
-                        Err(Error::Exists(format!("project '{name}' already exists")))
-                    }
-                };
-            }
             if let Some(other) = catalog.differing_in_case(name) {
                 return Err(Error::Exists(format!(
                     "db already exists with different case already have: [{other}] trying to create [{name}]"
@@ -311,7 +407,14 @@ impl Engine {
             created_at_ms: now_ms,
             extra: NO_EXTRA,
         };
-        self.shared.store.create_project(&project, &main).await?;
+        match self.shared.store.create_project(&project, &main).await {
+            Err(argon_storage::Error::Exists { .. }) if self.shared.follows => {
+                // Another process was faster.
+                self.reload().await?;
+                return existing(self.find(name, MAIN)?);
+            }
+            created => created?,
+        }
         let empty = Some(Arc::new(State::empty()));
         let branch = Arc::new(Branch::new(main, name.into(), None, empty));
         let mut catalog = self.catalog.write();
@@ -326,6 +429,7 @@ impl Engine {
     /// [`Error::ProjectNotFound`].
     pub async fn drop_project(&self, name: &str) -> Result<()> {
         let _one_at_a_time = self.changing.lock().await;
+        self.reload().await?;
         let id = self
             .catalog
             .read()
@@ -333,11 +437,7 @@ impl Engine {
             .map(|project| project.meta.id)
             .ok_or_else(|| Error::ProjectNotFound(name.to_owned()))?;
         self.shared.store.drop_project(id).await?;
-        if let Some(project) = self.catalog.write().remove_project(name) {
-            for branch in project.branches.values() {
-                branch.dropped.store(true, Ordering::Release);
-            }
-        }
+        self.catalog.write().remove_project(name);
         Ok(())
     }
 
@@ -353,6 +453,7 @@ impl Engine {
         point: Option<Point>,
     ) -> Result<Arc<Branch>> {
         let _one_at_a_time = self.changing.lock().await;
+        self.reload().await?;
         let parent = self.find(project, from)?;
         if parent.meta.engine != BranchEngine::Wal {
             return Err(Error::KeptUpstream(parent.database.to_string()));
@@ -418,7 +519,14 @@ impl Engine {
         owner: Arc<Branch>,
         state: Option<Arc<State>>,
     ) -> Result<Arc<Branch>> {
-        self.shared.store.create_branch(&meta).await?;
+        match self.shared.store.create_branch(&meta).await {
+            Err(argon_storage::Error::Exists { what }) if self.shared.follows => {
+                // Another process was faster.
+                self.reload().await?;
+                return Err(Error::Exists(format!("{what} already exists")));
+            }
+            created => created?,
+        }
         let project = Arc::clone(&owner.project);
         let branch = Arc::new(Branch::new(meta, project, Some(owner), state));
         self.catalog.write().add_branch(Arc::clone(&branch));
@@ -431,6 +539,7 @@ impl Engine {
     /// [`Error::BranchNotFound`], [`Error::MainBranch`], [`Error::HasChildren`].
     pub async fn drop_branch(&self, project: &str, name: &str) -> Result<()> {
         let _one_at_a_time = self.changing.lock().await;
+        self.reload().await?;
         let branch = self.find(project, name)?;
         if branch.meta.wire_name == MAIN {
             return Err(Error::MainBranch(project.to_owned()));
@@ -448,12 +557,11 @@ impl Engine {
             }
         }
         self.shared.store.drop_branch(branch.id()).await?;
-        branch.dropped.store(true, Ordering::Release);
         self.catalog.write().remove_branch(&branch);
         Ok(())
     }
 
-    /// The names of all projects.
+    /// The names of all projects that this process knows; of all that there are after [`Engine::refresh`].
     pub fn projects(&self) -> Vec<Arc<str>> {
         self.catalog
             .read()
@@ -462,7 +570,7 @@ impl Engine {
             .collect()
     }
 
-    /// The branches of `project`, by wire name.
+    /// The branches of `project` that this process knows, by wire name; all that there are after [`Engine::refresh`].
     ///
     /// # Errors
     /// [`Error::ProjectNotFound`].

@@ -78,6 +78,16 @@ pub enum Error {
         "database '{0}' is kept in Argon's log (engine 'wal'), so it has no branches of the engine 'prefix'"
     )]
     KeptInLog(String),
+    /// Other processes were faster again and again. Nothing was written.
+    #[error(
+        "gave up writing to branch '{branch}' after {attempts} attempts: others were faster each time"
+    )]
+    Contended {
+        /// The branch.
+        branch: String,
+        /// How often it was tried.
+        attempts: u32,
+    },
     /// A write of a session's past.
     #[error(
         "Retryable write with txnNumber {asked} is prohibited on session because a newer write with txnNumber {known} has already started on this session"
@@ -98,6 +108,18 @@ pub enum Error {
         /// What does not fit.
         source: Misfit,
     },
+}
+
+impl Error {
+    /// Whether a branch or project that was known is not there any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(
+            self,
+            Error::Storage(
+                argon_storage::Error::BranchGone { .. } | argon_storage::Error::ProjectGone { .. }
+            )
+        )
+    }
 }
 
 impl From<argon_storage::Error> for Error {

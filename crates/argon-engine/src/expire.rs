@@ -6,7 +6,7 @@ use std::sync::Arc;
 use argon_mql::ValueRef;
 use argon_mql::value::key;
 
-use crate::branch::Origin;
+use crate::branch::{Branch, Origin};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::state::{Collection, Index, RecordId, State};
@@ -25,22 +25,34 @@ impl Engine {
         let mut deleted = 0;
         let origin = Origin::default();
         for branch in self.loaded() {
-            loop {
-                let now_ms = self.wall_ms();
-                let due = branch
-                    .published()
-                    .is_some_and(|state| any_expired(&state, now_ms));
-                if !due {
-                    break;
-                }
-                let write = self.write(&branch, &origin, |writer| expire_some(writer, now_ms));
-                match write.await? {
-                    0 => break,
-                    some => deleted += some,
-                }
+            match self.expire_in(&branch, &origin).await {
+                Ok(some) => deleted += some,
+                // Another process has dropped it.
+                Err(error) if error.is_gone() => self.refresh().await?,
+                Err(error) => return Err(error),
             }
         }
         Ok(deleted)
+    }
+
+    async fn expire_in(&self, branch: &Branch, origin: &Origin) -> Result<u64> {
+        let mut deleted = 0;
+        loop {
+            let now_ms = self.wall_ms();
+            let due = |state: &State| any_expired(state, now_ms);
+            if !branch.published().is_some_and(|state| due(&state)) {
+                return Ok(deleted);
+            }
+            // Another process may have done it.
+            if self.shared.follows && !due(&*branch.fresh(&self.shared).await?) {
+                return Ok(deleted);
+            }
+            let mut decide = |writer: &mut Writer| expire_some(writer, now_ms);
+            match branch.write(&self.shared, origin, &mut decide).await?? {
+                0 => return Ok(deleted),
+                some => deleted += some,
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! branch     one branch: decide, append, publish; materialise
 //! writer     one command's decisions: changes to a private state, and the entries that stand for them
 //! state      immutable contents at one LSN, and the fold that makes them from records
+//! follow     what other processes do to a shared store
 //! past       states of points in history that were read lately
 //! exec       MongoDB's reads and writes over a state or a writer
 //! ```
@@ -18,6 +19,8 @@ mod engine;
 mod error;
 pub mod exec;
 mod expire;
+mod follow;
+mod joint;
 pub mod name;
 mod past;
 pub mod state;
@@ -30,4 +33,5 @@ pub use engine::{
     UpstreamBranch,
 };
 pub use error::{Error, Result};
+pub use follow::{ReadConsistency, Status};
 pub use writer::{Retry, Writer};

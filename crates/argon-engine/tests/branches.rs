@@ -20,7 +20,7 @@ async fn store() -> Arc<dyn LogStore> {
 async fn engine_on(store: &Arc<dyn LogStore>) -> Engine {
     let config = Config {
         cache_bytes: 1 << 30,
-        auto_branch: false,
+        ..Config::default()
     };
     Engine::open(Arc::clone(store), config).await.unwrap()
 }
@@ -59,7 +59,7 @@ async fn write(engine: &Engine, database: &str, id: i32, value: &str) {
 
 async fn contents(engine: &Engine, database: &str) -> Vec<(i32, String)> {
     match engine.database(database).await.unwrap() {
-        Some(database) => shown(&engine.read(&database).await.unwrap()),
+        Some(database) => shown(&engine.read(&database, None).await.unwrap()),
         None => Vec::new(),
     }
 }
@@ -157,7 +157,7 @@ async fn the_past_can_be_read_and_forked_but_not_written() {
     assert_eq!(contents(&engine, "shop~old~2").await, pairs(&[(1, "v")]));
     let beyond = engine.database("shop~main~99").await.unwrap().unwrap();
     assert!(matches!(
-        engine.read(&beyond).await,
+        engine.read(&beyond, None).await,
         Err(Error::BeyondHead { .. })
     ));
     assert_eq!(
@@ -300,6 +300,7 @@ async fn the_cache_keeps_to_its_bounds_and_loses_nothing() {
     let config = Config {
         cache_bytes: 64 << 10,
         auto_branch: true,
+        ..Config::default()
     };
     let engine = Engine::open(store, config).await.unwrap();
     let value = "x".repeat(1000);

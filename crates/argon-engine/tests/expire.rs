@@ -35,7 +35,7 @@ async fn left(direction: i32) -> Vec<i32> {
     let store = argon_storage::open("memory:", &options).await.unwrap();
     let config = Config {
         cache_bytes: 1 << 30,
-        auto_branch: false,
+        ..Config::default()
     };
     let engine = Engine::open(store, config).await.unwrap();
     let branch = engine.database_for_write("p").await.unwrap();
@@ -66,7 +66,7 @@ async fn left(direction: i32) -> Vec<i32> {
     assert_eq!(engine.expire().await.unwrap(), 3);
     assert_eq!(engine.expire().await.unwrap(), 0);
     let database = engine.database("p").await.unwrap().unwrap();
-    let state = engine.read(&database).await.unwrap();
+    let state = engine.read(&database, None).await.unwrap();
     let collection = state.collection("c").unwrap();
     collection
         .after(None)

@@ -141,6 +141,8 @@ impl From<EngineError> for Error {
             EngineError::ProjectNotFound(_) | EngineError::BranchNotFound { .. } => {
                 ErrorCode::NamespaceNotFound
             }
+            // Drivers try once more on it, after which the command was tried for long enough.
+            EngineError::Contended { .. } => ErrorCode::ExceededTimeLimit,
             EngineError::Exists(_) => ErrorCode::NamespaceExists,
             EngineError::HasChildren(..) | EngineError::MainBranch(_) => {
                 ErrorCode::IllegalOperation
@@ -198,7 +200,8 @@ fn storage(error: &argon_engine::StorageError) -> Error {
         // What a mongos answers that cannot reach its shard; drivers retry on it, in place or on another proxy.
         Storage::Unavailable { .. } => ErrorCode::HostUnreachable,
         // A retry is safe: its statement is looked up in the log first.
-        Storage::Unknown { .. } | Storage::Closed => ErrorCode::InterruptedAtShutdown,
+        Storage::Unknown { .. } => ErrorCode::NetworkTimeout,
+        Storage::Closed => ErrorCode::InterruptedAtShutdown,
         Storage::Poisoned { .. } | Storage::Io { .. } => ErrorCode::OperationFailed,
         Storage::Locked { .. } => ErrorCode::LockBusy,
         Storage::NewerFormat { .. } => ErrorCode::UnsupportedFormat,

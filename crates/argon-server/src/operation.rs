@@ -98,6 +98,22 @@ impl Drop for Running<'_> {
 }
 
 impl Operation {
+    /// Waits for `future`, but not beyond the command's deadline.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MaxTimeMSExpired`]; `future` is dropped then.
+    pub(crate) async fn until_deadline<T>(
+        &self,
+        future: impl Future<Output = T>,
+    ) -> argon_mql::Result<T> {
+        match self.deadline {
+            None => Ok(future.await),
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), future)
+                .await
+                .map_err(|_| out_of_time()),
+        }
+    }
+
     /// Answers an error once the command has to end.
     pub(crate) fn check(&self) -> argon_mql::Result<()> {
         if self.killed.load(Ordering::Acquire) {
@@ -110,11 +126,12 @@ impl Operation {
             .deadline
             .is_some_and(|deadline| Instant::now() >= deadline)
         {
-            return Err(Error::new(
-                ErrorCode::MaxTimeMSExpired,
-                "operation exceeded time limit",
-            ));
+            return Err(out_of_time());
         }
         Ok(())
     }
+}
+
+fn out_of_time() -> Error {
+    Error::new(ErrorCode::MaxTimeMSExpired, "operation exceeded time limit")
 }

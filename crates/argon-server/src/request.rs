@@ -255,6 +255,15 @@ impl Request {
             .map_or(ValueRef::Missing, |element| element.value())
     }
 
+    /// The time up to which the client wants to see every write: `readConcern.afterClusterTime`.
+    pub(crate) fn after_cluster_time(&self) -> Option<argon_engine::ClusterTime> {
+        let concern = self.doc().get("readConcern")?.as_document()?;
+        match concern.get("afterClusterTime")? {
+            ValueRef::Timestamp(time) => Some(argon_engine::ClusterTime(time)),
+            _ => None,
+        }
+    }
+
     /// The collection that the command names in its first field.
     ///
     /// # Errors

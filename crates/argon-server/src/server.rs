@@ -166,6 +166,7 @@ impl Server {
         let Server { listener, state } = self;
         let reaper = tokio::spawn(reap(Arc::clone(&state)));
         let expiry = tokio::spawn(expire(Arc::clone(&state)));
+        let following = tokio::spawn(follow(Arc::clone(&state)));
         tokio::pin!(stop);
         loop {
             tokio::select! {
@@ -185,6 +186,7 @@ impl Server {
         let _ = state.stop.send(true);
         state.operations.kill_all();
         reaper.abort();
+        following.abort();
         let deadline = Instant::now() + DRAIN;
         while state.counters.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -243,6 +245,11 @@ async fn reap(state: Arc<Shared>) {
         state.cursors.reap(now);
         state.sessions.reap(now);
     }
+}
+
+/// Keeps what is in memory up with other processes on the same store.
+async fn follow(state: Arc<Shared>) {
+    state.engine.follow().await;
 }
 
 /// Deletes documents that have expired. It ends by itself: a write that was begun is to be polled to its end.

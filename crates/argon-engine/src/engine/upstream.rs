@@ -100,6 +100,7 @@ impl Engine {
         id: BranchId,
     ) -> Result<Arc<Branch>> {
         let _one_at_a_time = self.changing.lock().await;
+        self.reload().await?;
         let parent = self.find(project, from)?;
         if parent.meta.engine != BranchEngine::Prefix {
             return Err(Error::KeptInLog(parent.database.to_string()));

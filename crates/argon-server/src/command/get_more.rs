@@ -144,7 +144,7 @@ async fn follow(
         None => now + WAIT_DEFAULT,
     };
     loop {
-        let state = cx.shared.engine.read(&tailing.database).await?;
+        let state = cx.shared.engine.read(&tailing.database, None).await?;
         tailing
             .tail
             .advance(state.collection(&tailing.collection))?;

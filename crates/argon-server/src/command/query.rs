@@ -105,11 +105,11 @@ pub(super) async fn open_named(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Co
 
 /// The state that the command reads; a database that does not exist is empty.
 pub(super) async fn state(cx: &Cx<'_>) -> Result<Arc<State>> {
-    let engine = &cx.shared.engine;
-    match engine.database(&cx.request.database).await? {
-        Some(database) => Ok(engine.read(&database).await?),
-        None => Ok(Arc::new(State::empty())),
-    }
+    let after = cx.request.after_cluster_time();
+    let opened = cx.shared.engine.open_database(&cx.request.database, after);
+    // Where the store is asked, it may be slow.
+    let found = cx.operation.until_deadline(opened).await??;
+    Ok(found.unwrap_or_else(|| Arc::new(State::empty())))
 }
 
 /// Evaluates `let` and gives the context in which the command's expressions are compiled.

@@ -233,8 +233,13 @@ pub(super) async fn branch(cx: &Cx<'_>) -> Result<Arc<Branch>> {
 pub(super) async fn write<T>(
     cx: &Cx<'_>,
     branch: &Branch,
-    decide: impl FnMut(&mut Writer) -> Result<T> + Send,
+    mut decide: impl FnMut(&mut Writer) -> Result<T> + Send,
 ) -> Result<T> {
+    let decide = |writer: &mut Writer| {
+        // It may be called again and again where another process is faster each time.
+        cx.operation.check()?;
+        decide(writer)
+    };
     cx.shared.engine.write(branch, &cx.origin(), decide).await
 }
 

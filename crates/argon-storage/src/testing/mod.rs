@@ -7,6 +7,7 @@ mod disk_faults;
 mod durable_contract;
 mod fault_store;
 mod sample;
+mod shared_store;
 
 pub use contract::contract;
 pub use crash::CRASH_POINT_VARIABLE;
@@ -15,3 +16,4 @@ pub use disk_faults::DiskFaults;
 pub use durable_contract::durable_contract;
 pub use fault_store::{FaultStore, SubmitFault};
 pub use sample::{document, fork, project, record, record_of};
+pub use shared_store::{AppendFault, Process, SharedStore};

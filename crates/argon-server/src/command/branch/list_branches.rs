@@ -22,6 +22,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             return Err(unknown_field("listBranches", element.key()));
         }
     }
+    cx.shared.engine.refresh().await?;
     let branches = cx.shared.engine.branches(project(cx)?)?;
     let mut documents = Vec::with_capacity(branches.len());
     for info in &branches {

@@ -15,10 +15,6 @@ pub(in crate::command) const COMMAND: Command = Command {
     run: |cx| Box::pin(run(cx)),
 };
 
-#[expect(
-    clippy::unused_async,
-    reason = "the table's functions are asynchronous"
-)]
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     for element in cx.request.arguments().skip(1) {
         if !is_generic(element.key()) && element.key() != "cursor" {
@@ -26,6 +22,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
     }
     let mut documents = Vec::new();
+    cx.shared.engine.refresh().await?;
     for name in cx.shared.engine.projects() {
         let branches = cx
             .shared

@@ -49,7 +49,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let (min, max) = (bound("min"), bound("max"));
     let engine = &cx.shared.engine;
     let collection = match engine.database(database).await? {
-        Some(database) => engine.read(&database).await?.collection(name).cloned(),
+        Some(database) => engine
+            .read(&database, None)
+            .await?
+            .collection(name)
+            .cloned(),
         None => None,
     };
     if let Some(collection) = &collection

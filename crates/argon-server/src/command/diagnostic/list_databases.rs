@@ -67,6 +67,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         })
         .collect();
     let mut total = 0;
+    cx.shared.engine.refresh().await?;
     for branch in branches(cx) {
         cx.operation.check()?;
         let size = if name_only {
@@ -136,10 +137,13 @@ async fn size(cx: &Cx<'_>, branch: &Arc<Branch>) -> Result<Size> {
         });
     }
     let state = engine
-        .read(&Database {
-            branch: Arc::clone(branch),
-            point: None,
-        })
+        .read(
+            &Database {
+                branch: Arc::clone(branch),
+                point: None,
+            },
+            cx.request.after_cluster_time(),
+        )
         .await?;
     Ok(Size {
         bytes: state

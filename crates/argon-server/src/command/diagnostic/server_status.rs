@@ -183,4 +183,21 @@ fn argon(cx: &Cx<'_>, out: &mut DocBuf) {
     if let Some(passthrough) = &cx.shared.passthrough {
         passthrough.describe(out);
     }
+    let status = engine.status();
+    let store = out.open_document("store");
+    out.append("kind", text(status.store.kind));
+    out.append("shared", ValueRef::Bool(status.shared));
+    out.append("reachable", ValueRef::Bool(status.store.reachable));
+    if let Some(error) = &status.store.last_error {
+        out.append("lastError", text(error));
+    }
+    let consistency = status.read_consistency.to_string();
+    out.append("readConsistency", text(&consistency));
+    out.append("entriesBehind", long(status.behind));
+    out.append("recordsInFlight", long(status.in_flight));
+    out.append("headChecks", long(status.head_checks));
+    out.append("appendsLost", long(status.appends_lost));
+    out.append("decisionsRepeated", long(status.decisions_repeated));
+    out.append("recordsReplayed", long(status.records_replayed));
+    out.close(store);
 }
