@@ -16,6 +16,7 @@
 //!
 //!   log::memory     for tests
 //!   log::embedded   one directory, one process: the default
+//!   log::mongodb    a MongoDB deployment, any number of processes
 //! ```
 //!
 //! # What it does not do

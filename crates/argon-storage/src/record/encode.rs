@@ -71,13 +71,25 @@ pub(crate) fn part_key(branch: BranchId, first: Lsn, part: u32) -> [u8; 28] {
 /// # Errors
 /// [`Error::Invalid`] if it has no entry, is too large, or embeds bytes that are no document.
 pub(crate) fn encode(record: &Record) -> Result<Encoded> {
+    encode_from(record, PAGE_BYTES_MIN)
+}
+
+/// Encodes `record` with a page, however small it is.
+///
+/// # Errors
+/// As [`encode`].
+pub(crate) fn encode_as_page(record: &Record) -> Result<Encoded> {
+    encode_from(record, 0)
+}
+
+fn encode_from(record: &Record, page_bytes_min: usize) -> Result<Encoded> {
     let body_bytes = check(record)?;
     let mut writer = Writer::with_capacity(body_bytes.min(PAGE_BYTES_MIN) + 512);
     let document = writer.begin();
     header(&mut writer, record);
 
     let mut parts = Vec::new();
-    if body_bytes < PAGE_BYTES_MIN {
+    if body_bytes < page_bytes_min {
         entries(&mut writer, &record.entries);
         session(&mut writer, record.session.as_ref(), true);
     } else {

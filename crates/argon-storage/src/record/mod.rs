@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::{BranchId, ClusterTime, Lsn, WriterId};
 
 pub(crate) use decode::{Stored, record_place};
-pub(crate) use encode::{Encoded, encode, record_key};
+pub(crate) use encode::{Encoded, encode, encode_as_page, record_key};
 pub use encode::{PAGE_BYTES_MIN, RECORD_BYTES_MAX, STORED_BYTES_MAX};
 pub use patch::apply_patch;
 

@@ -299,9 +299,13 @@ impl Lanes {
 
     /// Remembers that the branch was dropped.
     pub(super) fn bury(&self, branch: BranchId) {
-        if let Some(lane) = self.inner.lock().lanes.get_mut(&branch) {
-            lane.gone = true;
-        }
+        self.inner.lock().lanes.entry(branch).or_default().gone = true;
+    }
+
+    /// Whether the branch is known to have been dropped.
+    pub(super) fn is_gone(&self, branch: BranchId) -> bool {
+        let inner = self.inner.lock();
+        inner.lanes.get(&branch).is_some_and(|lane| lane.gone)
     }
 
     pub(super) fn base(&self, branch: BranchId) -> Option<Lsn> {

@@ -27,6 +27,7 @@ mod connect;
 mod keeper;
 mod keys;
 mod lanes;
+mod nesting;
 mod news;
 mod reader;
 mod upstream;
@@ -47,7 +48,6 @@ pub use connect::without_credentials;
 use self::lanes::{Lanes, Pending};
 use self::upstream::{Deployment, Upstream};
 use super::{BranchMeta, LogStore, News, OpenOptions, ProjectMeta, Status, Ticket};
-use crate::record::encode;
 use crate::{BranchId, Error, Lsn, ProjectId, Record, Result};
 
 const WAL_ENTRIES: &str = "wal_entries";
@@ -152,7 +152,7 @@ impl LogStore for MongoStore {
     fn submit(&self, record: &Record) -> Result<Ticket> {
         let (done, ticket) = Ticket::pending();
         let pending = Pending {
-            record: encode(record)?,
+            record: nesting::encode_for_mongodb(record)?,
             submitted: Instant::now(),
             done,
         };

@@ -198,6 +198,9 @@ impl Shared {
         up_to: Lsn,
         bytes_max: usize,
     ) -> Result<Vec<Record>> {
+        if self.lanes.is_gone(branch) {
+            return Err(Error::BranchGone { branch });
+        }
         let from = self.from(branch, after).await?;
         let mut reading = Reading::range(branch, from, up_to, bytes_max);
         if up_to == Lsn::MAX || reading.is_done() {
@@ -205,6 +208,7 @@ impl Shared {
             let head = self.head(branch).await?;
             reading = Reading::range(branch, from, up_to.min(head), bytes_max);
         }
+        // What is found up to a known end needs no further question: a log never changes.
         let mut asked_head = up_to == Lsn::MAX;
         while !reading.is_done() {
             let before = reading.next();
