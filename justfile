@@ -41,6 +41,10 @@ record filter="":
 operators *args:
     @source scripts/env; cargo run --quiet -p argon-testkit --bin operators -- "$@"
 
+# Kill, pause and cut off servers at random, and prove that nothing is lost: just consistency --seconds 600 --fault-seconds 60
+consistency *args:
+    @source scripts/env; cargo build --quiet -p argon -p argon-consistency; cargo run --quiet -p argon-consistency -- "$@"
+
 # Driver tests, each against a server of its own
 drivers filter="":
     scripts/drivers "$1"

@@ -17,6 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("argon-compare", &["argon-testkit"]),
     // The benchmarks, a program of their own.
     ("argon-compare", &["argon-testkit"]),
+    // The consistency test, a program of its own.
+    ("argon-consistency", &["argon-testkit"]),
     // The application on the Rust driver, a program of its own.
     ("argon-driver-test", &[]),
     ("argon-engine", &["argon-mql", "argon-storage"]),

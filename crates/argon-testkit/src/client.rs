@@ -37,9 +37,18 @@ impl Client {
     /// # Errors
     /// If the server refuses the connection.
     pub fn connect(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(addr).with_context(|| format!("connecting to {addr}"))?;
+        Self::connect_within(addr, REPLY_TIMEOUT)
+    }
+
+    /// Connects to a server that may take `timeout` to accept, and as long for each reply.
+    ///
+    /// # Errors
+    /// If the server refuses the connection, or takes longer.
+    pub fn connect_within(addr: SocketAddr, timeout: Duration) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&addr, timeout)
+            .with_context(|| format!("connecting to {addr}"))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        stream.set_read_timeout(Some(timeout))?;
         Ok(Self {
             stream,
             out: Vec::new(),

@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::process::{log_tail, terminate};
+use crate::process::{log_tail, signal, terminate};
 
 /// How long the server may take to print its ready line; a debug build replays slowly.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -132,6 +132,22 @@ impl Argon {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Has the process stand still: it answers nothing, and keeps its connections.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn pause(&self) -> Result<()> {
+        signal(&self.child, "STOP")
+    }
+
+    /// Has a paused process go on.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn resume(&self) -> Result<()> {
+        signal(&self.child, "CONT")
     }
 
     /// Ends the process as an operator would, with SIGTERM, and checks that it ends cleanly.
