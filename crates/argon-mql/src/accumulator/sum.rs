@@ -53,6 +53,14 @@ fn split(value: i128) -> (f64, f64) {
 }
 
 impl Sum {
+    /// A sum that is made of doubles from the beginning, which is what mongod divides for an average.
+    pub(crate) fn of_doubles() -> Sum {
+        Sum {
+            has_double: true,
+            ..Sum::default()
+        }
+    }
+
     /// Adds `value` if it is a number; answers whether it is one.
     #[inline]
     pub(crate) fn add_value(&mut self, value: ValueRef<'_>) -> bool {
@@ -153,6 +161,7 @@ impl Sum {
         let mut sum = self.decimal.as_deref().copied().unwrap_or(Decimal::ZERO);
         match (self.has_double, i64::try_from(self.integer)) {
             (false, Ok(0)) => {}
+            _ if self.kind == Kind::Decimal && high == 0.0 && low == 0.0 => {}
             (false, Ok(integer)) => sum = sum.add(Decimal::from_i64(integer)),
             _ => {
                 sum = sum.add(Decimal::from_f64_exact(high));
@@ -276,10 +285,19 @@ impl State for Sum {
 }
 
 /// `$avg`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Average {
     sum: Sum,
     count: i64,
+}
+
+impl Default for Average {
+    fn default() -> Average {
+        Average {
+            sum: Sum::of_doubles(),
+            count: 0,
+        }
+    }
 }
 
 impl State for Average {

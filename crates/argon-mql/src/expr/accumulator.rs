@@ -41,7 +41,7 @@ fn sum(call: &Call<'_>) -> Result<Value> {
 }
 
 fn avg(call: &Call<'_>) -> Result<Value> {
-    let mut sum = Sum::default();
+    let mut sum = Sum::of_doubles();
     let mut count = 0;
     each(call, |value| count += i64::from(sum.add_value(value)))?;
     Ok(sum.average(count))

@@ -69,7 +69,11 @@ fn add(call: &Call<'_>) -> Result<Value> {
         if let Some(a) = plain(a.as_ref()) {
             let b = call.arg(1)?;
             if let Some(b) = plain(b.as_ref()) {
-                return Ok(a.add(b).to_value());
+                return Ok(match a.add(b) {
+                    // The sum begins with 0, and that is what two negative zeros add up to.
+                    Number::Double(sum) => Value::Double(sum + 0.0),
+                    sum => sum.to_value(),
+                });
             }
             total.take(a.to_ref())?;
             return total.take_last(b.as_ref());
@@ -164,10 +168,17 @@ impl Total {
 }
 
 /// The long nearest to `whole + double`; halves go towards zero.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a whole double below 10^20"
+)]
 fn add_rounded(whole: i64, double: f64) -> Option<i64> {
-    let floor = Number::Double(double.floor()).to_i64()?;
+    // What is beyond any date stays beyond it.
+    if double.is_nan() || double.abs() > 1e20 {
+        return None;
+    }
     let fraction = double - double.floor();
-    let base = i128::from(whole) + i128::from(floor);
+    let base = i128::from(whole) + double.floor() as i128;
     let up = fraction > 0.5 || (fraction == 0.5 && base < 0);
     i64::try_from(base + i128::from(up)).ok()
 }

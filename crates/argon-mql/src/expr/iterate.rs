@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bstr::ByteSlice;
+
 use super::Expr;
 use super::limit::{check_bytes, check_depth};
 use super::node::Operator;
@@ -304,29 +306,32 @@ impl Zip {
                 ),
             )),
         };
-        let names = ["inputs", "defaults", "useLongestLength"];
-        let [inputs, defaults, longest] = parameters("$zip", operand, names, 34460, 34464)?;
-        let inputs = inputs
-            .map(|inputs| array(inputs, 34461, "inputs"))
-            .transpose()?
-            .unwrap_or_default();
-        let defaults = defaults
-            .map(|defaults| array(defaults, 34462, "defaults"))
-            .transpose()?
-            .unwrap_or_default();
-        let longest = match longest {
-            None => false,
-            Some(ValueRef::Bool(longest)) => longest,
-            Some(other) => {
-                return Err(Error::location(
-                    34463,
-                    format!(
-                        "useLongestLength must be a bool, found {}",
-                        other.type_name()
-                    ),
-                ));
-            }
+        let Some(doc) = operand.as_document() else {
+            let found = operand.type_name();
+            let text = format!("$zip only supports an object as an argument, found {found}");
+            return Err(Error::location(34460, text));
         };
+        let (mut inputs, mut defaults, mut longest) = (None, None, false);
+        for element in doc.iter() {
+            let value = element.value();
+            match &**element.key() {
+                b"inputs" => inputs = Some(array(value, 34461, "inputs")?),
+                b"defaults" => defaults = Some(array(value, 34462, "defaults")?),
+                b"useLongestLength" => {
+                    let ValueRef::Bool(value) = value else {
+                        let found = value.type_name();
+                        let text = format!("useLongestLength must be a bool, found {found}");
+                        return Err(Error::location(34463, text));
+                    };
+                    longest = value;
+                }
+                key => {
+                    let text = format!("$zip found an unknown argument: {}", key.as_bstr());
+                    return Err(Error::location(34464, text));
+                }
+            }
+        }
+        let (inputs, defaults) = (inputs.unwrap_or_default(), defaults.unwrap_or_default());
         if inputs.is_empty() {
             return Err(Error::location(
                 34465,

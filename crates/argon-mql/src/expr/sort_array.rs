@@ -1,6 +1,7 @@
 //! `$sortArray`, and the first, last, largest and smallest items of an array.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Expr;
@@ -9,7 +10,7 @@ use super::ops::{Named, Op, required};
 use super::parse::Parser;
 use super::scope::{Operand, Scope};
 use crate::collation::Collation;
-use crate::value::{Doc, DocBuf, Element, Number, Value, ValueRef, compare_with};
+use crate::value::{Doc, DocBuf, Element, Number, Value, ValueRef, compare_with, key};
 use crate::{Error, Result};
 
 pub(super) const OPS: &[Op] = &[
@@ -82,13 +83,40 @@ fn last_n(call: &Call<'_>) -> Result<Value> {
 fn extreme_n(call: &Call<'_>, largest: bool) -> Result<Value> {
     let (n, input) = n_and_input(call)?;
     let items = input.as_array().unwrap_or(Doc::EMPTY);
-    let mut items: Vec<_> = items.values().filter(|item| !item.is_nullish()).collect();
-    items.sort_by(|&a, &b| {
-        let order = compare_with(a, b, call.collation);
-        if largest { order.reverse() } else { order }
-    });
-    items.truncate(n);
-    Ok(Value::Array(DocBuf::array(items)))
+    let items = items.values().filter(|item| !item.is_nullish());
+    // By sortable key, then place.
+    let mut kept: BTreeMap<(Vec<u8>, usize), ValueRef<'_>> = BTreeMap::new();
+    for (place, item) in items.enumerate() {
+        let mut sortable = Vec::new();
+        key::append_with(&mut sortable, item, false, call.collation);
+        if kept.len() < n {
+            kept.insert((sortable, place), item);
+            continue;
+        }
+        // Of equal items the first stay, but for those that greater ones have driven out.
+        let bound = if largest {
+            kept.first_entry()
+        } else {
+            kept.last_entry()
+        };
+        if let Some(bound) = bound {
+            let order = sortable.cmp(&bound.key().0);
+            let wins = if largest {
+                order.is_gt()
+            } else {
+                order.is_lt()
+            };
+            if wins {
+                bound.remove();
+                kept.insert((sortable, place), item);
+            }
+        }
+    }
+    Ok(Value::Array(if largest {
+        DocBuf::array(kept.values().rev().copied())
+    } else {
+        DocBuf::array(kept.values().copied())
+    }))
 }
 
 #[derive(Debug)]
@@ -127,7 +155,7 @@ impl SortArray {
         for element in doc.iter() {
             match &**element.key() {
                 b"input" => input = Some(parser.parse(element.value())?),
-                b"sortBy" => by = Some(element.value()),
+                b"sortBy" => by = Some(By::parse(element.value(), parser)?),
                 _ => {
                     return Err(Error::location(
                         2_942_501,
@@ -142,7 +170,6 @@ impl SortArray {
         let by = by.ok_or_else(|| {
             Error::location(2_942_503, "$sortArray requires 'sortBy' to be specified")
         })?;
-        let by = By::parse(by, parser)?;
         Ok(Expr::operator(SortArray { input, by }))
     }
 }

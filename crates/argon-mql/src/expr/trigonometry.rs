@@ -16,14 +16,12 @@ pub(super) const OPS: &[Op] = &[
         bounded(call, UNIT, f64::acos, precise::acos)
     }),
     Op::function("$acosh", 1..=1, |call| {
-        bounded(call, FROM_ONE, libm::acosh, precise::acosh)
+        bounded(call, FROM_ONE, acosh, precise::acosh)
     }),
     Op::function("$asin", 1..=1, |call| {
         bounded(call, UNIT, f64::asin, precise::asin)
     }),
-    Op::function("$asinh", 1..=1, |call| {
-        apply(call, libm::asinh, precise::asinh)
-    }),
+    Op::function("$asinh", 1..=1, |call| apply(call, asinh, precise::asinh)),
     Op::function("$atan", 1..=1, |call| apply(call, f64::atan, precise::atan)),
     Op::function("$atan2", 2..=2, atan2),
     Op::function("$atanh", 1..=1, |call| {
@@ -110,6 +108,39 @@ fn bounded(
         Number::Decimal(value) => decimal(precise(value)),
         number => Value::Double(double(number.to_f64())),
     })
+}
+
+/// Above this, `x * x + 1` is `x * x`.
+const LARGE: f64 = 268_435_456.0;
+
+/// The inverse hyperbolic cosine from 1 on, by the formulas of the C libraries on the system's logarithm: other
+/// implementations are now and then off in the last bit from what mongod computes.
+fn acosh(x: f64) -> f64 {
+    if x >= LARGE {
+        x.ln() + std::f64::consts::LN_2
+    } else if x > 2.0 {
+        let square = x * x;
+        (2.0 * x - 1.0 / (x + (square - 1.0).sqrt())).ln()
+    } else {
+        let above = x - 1.0;
+        (above + (2.0 * above + above * above).sqrt()).ln_1p()
+    }
+}
+
+/// The inverse hyperbolic sine, as [`acosh`].
+fn asinh(x: f64) -> f64 {
+    let size = x.abs();
+    let result = if size < 1.0 / LARGE {
+        return x;
+    } else if size > LARGE {
+        size.ln() + std::f64::consts::LN_2
+    } else if size > 2.0 {
+        (2.0 * size + 1.0 / ((size * size + 1.0).sqrt() + size)).ln()
+    } else {
+        let square = size * size;
+        (size + square / (1.0 + (1.0 + square).sqrt())).ln_1p()
+    };
+    result.copysign(x)
 }
 
 fn atan2(call: &Call<'_>) -> Result<Value> {

@@ -99,8 +99,11 @@ pub(super) fn log(call: &Call<'_>) -> Result<Value> {
     };
     let one = Number::Int32(1);
     let is_positive = |number: Number| !number.is_zero() && !number.is_negative();
-    if !(is_positive(argument) && is_positive(base) && base.compare(one).is_ne()) {
-        // As doubles, in which the smallest decimals are nothing.
+    let is_nan = argument.is_nan() || base.is_nan();
+    // As doubles, in which the smallest decimals are nothing.
+    let is_nothing = argument.to_f64() <= 0.0 || base.to_f64() <= 0.0;
+    let is_good = is_positive(argument) && is_positive(base) && base.compare(one).is_ne();
+    if !is_good || is_nan && is_nothing {
         if argument.to_f64() <= 0.0 {
             return Err(Error::location(
                 28758,
@@ -113,7 +116,7 @@ pub(super) fn log(call: &Call<'_>) -> Result<Value> {
         ));
     }
     // mongod 6.0.5 loses the type of a NaN.
-    if argument.is_nan() || base.is_nan() {
+    if is_nan {
         return Ok(Value::Double(f64::NAN));
     }
     Ok(match (argument, base) {
@@ -137,7 +140,14 @@ pub(super) fn pow(call: &Call<'_>) -> Result<Value> {
     let Some((base, exponent)) = pair(call, (28762, 28763), ("base", "exponent"))? else {
         return Ok(Value::Null);
     };
-    if base.to_f64() == 0.0 && exponent.is_negative() {
+    let is_decimal = matches!(base, Number::Decimal(_)) || matches!(exponent, Number::Decimal(_));
+    // As a decimal, -0 is negative.
+    let is_negative = if is_decimal {
+        exponent.to_decimal().is_negative() && !exponent.is_nan()
+    } else {
+        exponent.is_negative()
+    };
+    if base.is_zero() && is_negative {
         return Err(Error::location(
             28764,
             "$pow cannot take a base of 0 and a negative exponent",
@@ -170,10 +180,19 @@ fn integer_power(base: i64, exponent: i64) -> Option<i64> {
     }
 }
 
+/// Above this a decimal is a multiple of ten.
+const HUGE: Decimal = Decimal::finite(false, 1, 34);
+
 /// The power of a decimal, by C's rules for what is not finite or zero.
 fn decimal_power(base: Decimal, exponent: Decimal) -> Decimal {
     let one = Decimal::from_i64(1);
     if exponent.is_zero() || base.compare(one).is_eq() {
+        return one;
+    }
+    // An exponent that large is whole and even.
+    let is_huge = exponent.is_infinite() || exponent.abs().compare(HUGE).is_gt();
+    let base = if is_huge { base.abs() } else { base };
+    if base.compare(one).is_eq() {
         return one;
     }
     let power = base.pow(exponent);

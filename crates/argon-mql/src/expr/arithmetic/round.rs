@@ -3,6 +3,7 @@
 use dec::Rounding;
 
 use super::super::node::Call;
+use super::super::trigonometry::precise::pad;
 use super::{decimal, number_or_null, to_long};
 use crate::value::{Decimal, Number, Value};
 use crate::{Error, Result};
@@ -30,10 +31,15 @@ fn to_whole(call: &Call<'_>, double: fn(f64) -> f64, rounding: Rounding) -> Resu
     })
 }
 
-/// `value` rounded to a multiple of 10^`exponent`; what is not finite, or would need too many digits, stays as it is.
+/// `value` rounded to a multiple of 10^`exponent`. What would need too many digits gets all that there are; what is not
+/// finite stays as it is.
 fn quantize(value: Decimal, exponent: i32, rounding: Rounding) -> Decimal {
     let rounded = value.quantize(exponent, rounding);
-    if rounded.is_nan() { value } else { rounded }
+    if rounded.is_nan() {
+        pad(value)
+    } else {
+        rounded
+    }
 }
 
 pub(super) fn round(call: &Call<'_>) -> Result<Value> {

@@ -35,8 +35,14 @@ fn small<T: TryFrom<i64> + Default>(value: i64) -> T {
 impl Civil {
     /// The date and time `millis` after the epoch.
     pub(in crate::expr) fn from_millis(millis: i64) -> Civil {
-        let (year, month, day) = date_of(millis.div_euclid(DAY));
-        let rest = millis.rem_euclid(DAY);
+        Civil::at_offset(millis, 0)
+    }
+
+    /// The same where clocks show `offset` milliseconds more; no date is too large for that.
+    pub(super) fn at_offset(millis: i64, offset: i64) -> Civil {
+        let rest = millis.rem_euclid(DAY) + offset;
+        let (year, month, day) = date_of(millis.div_euclid(DAY) + rest.div_euclid(DAY));
+        let rest = rest.rem_euclid(DAY);
         Civil {
             year,
             month,

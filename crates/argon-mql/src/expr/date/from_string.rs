@@ -149,7 +149,10 @@ impl DateFromString {
             Some(format) => pattern::parse(text, format)?,
             None => text::parse(text)?,
         };
-        if parts.offset.is_some() && call.is_given(2) && !matches!(zone, Zone::Fixed(0)) {
+        // An offset of zero says nothing that the text could not say as well; "UTC" does.
+        let is_named = call.is_given(2)
+            && matches!(call.arg(2)?.as_ref(), ValueRef::String(name) if name.first().is_some_and(u8::is_ascii_alphabetic));
+        if parts.offset.is_some() && (is_named || !matches!(zone, Zone::Fixed(0))) {
             return Err(failure(
                 text,
                 "you cannot pass in a date/time string with time zone information together with a timezone argument",

@@ -238,22 +238,15 @@ fn integer(call: &Call<'_>, index: usize, name: &str, default: i64) -> Result<Op
 /// The same within ±2^15.
 fn small(call: &Call<'_>, index: usize, name: &str, default: i64) -> Result<Option<i64>> {
     let value = integer(call, index, name, default)?;
-    if let Some(value) = value {
-        check_small(value, name)?;
+    match value {
+        Some(value) if i16::try_from(value).is_err() => Err(Error::location(
+            31034,
+            format!(
+                "'{name}' must evaluate to a value in the range [-32768, 32767]; value {value} is not in range"
+            ),
+        )),
+        value => Ok(value),
     }
-    Ok(value)
-}
-
-fn check_small(value: i64, name: &str) -> Result<()> {
-    if i16::try_from(value).is_ok() {
-        return Ok(());
-    }
-    Err(Error::location(
-        31034,
-        format!(
-            "'{name}' must evaluate to a value in the range [-32768, 32767]; value {value} is not in range"
-        ),
-    ))
 }
 
 fn check_year(year: i64, name: &str, code: i32) -> Result<()> {
@@ -283,29 +276,25 @@ fn date_from_parts(call: &Call<'_>) -> Result<Value> {
         let Some(year) = integer(call, 0, "year", 1970)? else {
             return Ok(Value::Null);
         };
-        let Some(month) = integer(call, 1, "month", 1)? else {
+        let Some(month) = small(call, 1, "month", 1)? else {
             return Ok(Value::Null);
         };
-        let Some(day) = integer(call, 2, "day", 1)? else {
+        let Some(day) = small(call, 2, "day", 1)? else {
             return Ok(Value::Null);
         };
         check_year(year, "year", 40523)?;
-        check_small(month, "month")?;
-        check_small(day, "day")?;
         super::month_start(year * 12 + month - 1) + day - 1
     } else {
         let Some(year) = integer(call, 7, "isoWeekYear", 1970)? else {
             return Ok(Value::Null);
         };
-        let Some(week) = integer(call, 8, "isoWeek", 1)? else {
+        let Some(week) = small(call, 8, "isoWeek", 1)? else {
             return Ok(Value::Null);
         };
-        let Some(day) = integer(call, 9, "isoDayOfWeek", 1)? else {
+        let Some(day) = small(call, 9, "isoDayOfWeek", 1)? else {
             return Ok(Value::Null);
         };
         check_year(year, "isoWeekYear", 31095)?;
-        check_small(week, "isoWeek")?;
-        check_small(day, "isoDayOfWeek")?;
         first_monday(year) + (week - 1) * 7 + day - 1
     };
     millis_of(&zone, days, hour * 60 + minute, second, millisecond)

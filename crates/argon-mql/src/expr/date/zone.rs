@@ -84,7 +84,7 @@ impl Zone {
 
     /// Date and time there at an instant.
     pub(super) fn civil(&self, millis: i64) -> Civil {
-        Civil::from_millis(millis.saturating_add(self.offset(millis)))
+        Civil::at_offset(millis, self.offset(millis))
     }
 
     /// The instant at which the clocks there show `local`, milliseconds as if they were UTC.

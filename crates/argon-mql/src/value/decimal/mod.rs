@@ -53,7 +53,7 @@ impl Decimal {
         class: Class::NaN,
     };
 
-    const fn finite(negative: bool, coefficient: u128, exponent: i32) -> Decimal {
+    pub(crate) const fn finite(negative: bool, coefficient: u128, exponent: i32) -> Decimal {
         Decimal {
             negative,
             class: Class::Finite {
