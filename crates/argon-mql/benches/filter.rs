@@ -1,4 +1,4 @@
-//! Nanoseconds to parse a filter and to match it against one document. One thread, everything in cache; the document has
+//! Nanoseconds to parse a filter, to plan it, and to match it against one document. One thread, everything in cache; the document has
 //! ten fields and 190 bytes. The best of many short runs counts, so that a busy machine does not show.
 //!
 //! `cargo bench -p argon-mql --bench filter`
@@ -9,6 +9,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use argon_mql::index::{IndexSpec, Multikey};
+use argon_mql::plan::{PlanIndex, plan};
+use argon_mql::sort::Order;
 use argon_mql::{Doc, Env, Filter, ParseContext};
 use bson::{Document, doc, oid::ObjectId};
 use bytes::Bytes;
@@ -22,7 +25,21 @@ fn main() {
         "_id": ObjectId::from_bytes([1; 12]), "name": "some string", "age": 30, "city": "some string",
         "score": 12.5, "a": 14, "tags": ["x", "y"], "email": "someone@example.com", "zip": 12_345_i64, "b": "x",
     });
+    let specs = [
+        doc! { "key": { "age": 1 }, "name": "age_1" },
+        doc! { "key": { "email": 1, "a": -1 }, "name": "email_1_a_-1" },
+    ]
+    .map(|spec| IndexSpec::parse(Doc::new(&bytes(&spec))).unwrap());
+    let multikey = Multikey::default();
+    let indexes: Vec<PlanIndex<'_>> = specs
+        .iter()
+        .map(|spec| PlanIndex {
+            spec,
+            multikey: &multikey,
+        })
+        .collect();
     for (name, filter) in [
+        ("point read", doc! { "_id": ObjectId::from_bytes([1; 12]) }),
         ("two fields", doc! { "a": { "$gt": 5 }, "b": "x" }),
         ("last field", doc! { "b": "x" }),
         (
@@ -63,7 +80,10 @@ fn main() {
                     .unwrap()
             );
         });
-        println!("{name:20} parse {parse:7.0} ns   match {matches:6.0} ns");
+        let planned = best(|| {
+            black_box(plan(black_box(&filter), &Order::Any, None, &indexes).unwrap());
+        });
+        println!("{name:20} parse {parse:7.0} ns   plan {planned:7.0} ns   match {matches:6.0} ns");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::position::size_of;
 use super::{Column, Flags, Input, Spec, State, argument, load_values, save_option, unary_column};
 use crate::collation::Collation;
-use crate::expr::Operand;
+use crate::expr::{Expr, Operand};
 use crate::value::{Value, ValueRef, compare_with};
 use crate::{ParseContext, Result};
 
@@ -40,6 +40,10 @@ impl Spec for Min {
             unary_column::<Extreme<false, false>>(&self.0)
         }
     }
+
+    fn each_expr(&self, visit: &mut dyn FnMut(&Expr) -> bool) -> bool {
+        visit(&self.0.expr)
+    }
 }
 
 impl Spec for Max {
@@ -49,6 +53,10 @@ impl Spec for Max {
         } else {
             unary_column::<Extreme<true, false>>(&self.0)
         }
+    }
+
+    fn each_expr(&self, visit: &mut dyn FnMut(&Expr) -> bool) -> bool {
+        visit(&self.0.expr)
     }
 }
 

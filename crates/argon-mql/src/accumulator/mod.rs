@@ -49,6 +49,11 @@ pub(crate) struct Accumulator {
 pub(super) trait Spec: Debug + Send + Sync {
     /// An empty column of states.
     fn column(self: Arc<Self>, flags: Flags) -> Box<dyn Column>;
+
+    /// Calls `visit` with its arguments as long as that answers true; false if it did not, or if they cannot be told.
+    fn each_expr(&self, _visit: &mut dyn FnMut(&Expr) -> bool) -> bool {
+        false
+    }
 }
 
 /// The states of one accumulator, one per group.
@@ -274,6 +279,11 @@ impl Accumulator {
         )
     }
 
+    /// Calls `visit` with its arguments as long as that answers true; false if it did not, or if they cannot be told.
+    pub(crate) fn each_expr(&self, visit: &mut dyn FnMut(&Expr) -> bool) -> bool {
+        self.spec.each_expr(visit)
+    }
+
     /// An empty column of its states.
     pub(crate) fn column(&self, flags: Flags) -> Box<dyn Column> {
         Arc::clone(&self.spec).column(flags)
@@ -313,6 +323,10 @@ impl<S> Unary<S> {
 impl<S: State + Debug + 'static> Spec for Unary<S> {
     fn column(self: Arc<Self>, _: Flags) -> Box<dyn Column> {
         unary_column::<S>(&self.input)
+    }
+
+    fn each_expr(&self, visit: &mut dyn FnMut(&Expr) -> bool) -> bool {
+        visit(&self.input.expr)
     }
 }
 

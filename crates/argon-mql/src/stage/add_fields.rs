@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields::{FieldSet, add_fields_of};
+use super::source::Turns;
 use super::{Context, FieldPath, Source, Stage, StageContext};
 use crate::expr::{Expr, Scope};
+use crate::filter::Filter;
 use crate::value::{Doc, DocBuf, FieldName, Fields, ValueRef};
-use crate::{Error, ParseContext, Result};
+use crate::{Env, Error, ParseContext, Result};
 
 /// Fields to compute, as the tree of their dotted paths, in the order in which they were given.
 #[derive(Debug, Default)]
@@ -38,7 +41,7 @@ pub(super) fn parse(
     };
     let tree = FieldTree::parse(spec, context.cx)
         .map_err(|error| error.context("Invalid $addFields :: caused by :: "))?;
-    out.push(Box::new(AddFields { tree }));
+    out.push(Box::new(AddFields::new(tree)));
     Ok(())
 }
 
@@ -55,6 +58,30 @@ impl FieldTree {
             tree.add(path.names(), element.value(), cx)?;
         }
         Ok(tree)
+    }
+
+    /// Adds the top-level fields that it reads to `fields`, which hold what is read of its result; false if it reads the
+    /// whole document.
+    fn add_fields(&self, fields: &mut FieldSet) -> bool {
+        for (name, child) in &self.children {
+            if matches!(child, Child::Computed(_)) {
+                fields.remove(name.as_bytes());
+            }
+        }
+        // What is computed below a field keeps the rest of it.
+        let below = |(name, child): &(FieldName, Child)| match child {
+            Child::Inside(_) => Some(name.as_bytes().to_vec()),
+            Child::Computed(_) => None,
+        };
+        fields.extend(self.children.iter().filter_map(below));
+        self.add_fields_of_expressions(fields)
+    }
+
+    fn add_fields_of_expressions(&self, fields: &mut FieldSet) -> bool {
+        self.children.iter().all(|(_, child)| match child {
+            Child::Computed(expr) => add_fields_of(expr, fields),
+            Child::Inside(tree) => tree.add_fields_of_expressions(fields),
+        })
     }
 
     /// A tree of one field.
@@ -144,14 +171,50 @@ impl FieldTree {
         Ok(out.finish())
     }
 
+    /// As [`apply`](FieldTree::apply), but of the fields that are not computed only `kept` are there.
+    fn apply_to(&self, doc: Doc<'_>, kept: &FieldSet, scope: &Scope<'_>) -> Result<Bytes> {
+        let mut out = DocBuf::with_capacity(128);
+        let put = |out: &mut DocBuf, name: &[u8], child: &Child, old: ValueRef<'_>| {
+            child.put(out, name, old, scope)
+        };
+        self.weave(&mut out, doc, Some(kept), put)?;
+        Ok(out.finish())
+    }
+
+    /// `doc` with the fields as they were computed in `computed`, which [`apply_to`](FieldTree::apply_to) made of it.
+    fn complete(&self, doc: Doc<'_>, computed: Doc<'_>) -> Result<Bytes> {
+        let mut out = DocBuf::with_capacity(doc.byte_len() + 64);
+        self.weave(&mut out, doc, None, |out, name, _, _| {
+            if let Some(element) = computed.element(name) {
+                out.append_element(&element);
+            }
+            Ok(())
+        })?;
+        Ok(out.finish())
+    }
+
     fn write(&self, out: &mut DocBuf, doc: Doc<'_>, scope: &Scope<'_>) -> Result<()> {
+        self.weave(out, doc, None, |out, name, child, old| {
+            child.put(out, name, old, scope)
+        })
+    }
+
+    /// Writes the fields of `doc`, or those of `kept`, and calls `put` where a computed one has its place, with its name
+    /// and what was there.
+    fn weave(
+        &self,
+        out: &mut DocBuf,
+        doc: Doc<'_>,
+        kept: Option<&FieldSet>,
+        mut put: impl FnMut(&mut DocBuf, &[u8], &Child, ValueRef<'_>) -> Result<()>,
+    ) -> Result<()> {
         let has_one =
-            Fields::of(doc).any(|field| self.children.iter().any(|(name, _)| field.is(name)));
-        if !has_one {
+            || Fields::of(doc).any(|field| self.children.iter().any(|(name, _)| field.is(name)));
+        if kept.is_none() && !has_one() {
             // Only new fields, which is what most stages add: the rest is copied in one piece.
             out.append_all(doc);
             for (name, child) in &self.children {
-                child.put(out, name.as_bytes(), ValueRef::Missing, scope)?;
+                put(out, name.as_bytes(), child, ValueRef::Missing)?;
             }
             return Ok(());
         }
@@ -164,14 +227,19 @@ impl FieldTree {
             match at.and_then(|at| Some((seen.get_mut(at)?, self.children.get(at)?))) {
                 Some((seen, (name, child))) if !*seen => {
                     *seen = true;
-                    child.put(out, name.as_bytes(), element.value(), scope)?;
+                    put(out, name.as_bytes(), child, element.value())?;
                 }
-                _ => out.append_element(&element),
+                _ => {
+                    let key: &[u8] = element.key();
+                    if kept.is_none_or(|kept| kept.contains(key)) {
+                        out.append_element(&element);
+                    }
+                }
             }
         }
         for ((name, child), seen) in self.children.iter().zip(seen) {
             if !seen {
-                child.put(out, name.as_bytes(), ValueRef::Missing, scope)?;
+                put(out, name.as_bytes(), child, ValueRef::Missing)?;
             }
         }
         Ok(())
@@ -212,7 +280,39 @@ impl Child {
 
 #[derive(Debug)]
 pub(super) struct AddFields {
-    pub(super) tree: FieldTree,
+    tree: FieldTree,
+    /// The fields that are read of what it gives, if not all.
+    read: Option<FieldSet>,
+    /// What follows, and the fields that it reads.
+    filter: Option<(Arc<Filter>, FieldSet)>,
+}
+
+impl AddFields {
+    pub(super) fn new(tree: FieldTree) -> AddFields {
+        AddFields {
+            tree,
+            read: None,
+            filter: None,
+        }
+    }
+
+    /// What becomes of `doc`; `None` if the filter behind would not let it pass.
+    fn apply(&self, doc: &Bytes, env: &Env<'_>) -> Result<Option<Bytes>> {
+        let scope = Scope::new(doc, env);
+        let root = Doc::new(doc);
+        match (&self.filter, &self.read) {
+            // Most documents are looked at for a few fields, and not copied for that.
+            (Some((filter, fields)), None) => {
+                let part = self.tree.apply_to(root, fields, &scope)?;
+                let passes = filter.matches(&part, env)?;
+                passes
+                    .then(|| self.tree.complete(root, Doc::new(&part)))
+                    .transpose()
+            }
+            (_, Some(read)) => self.tree.apply_to(root, read, &scope).map(Some),
+            (None, None) => self.tree.apply(root, &scope).map(Some),
+        }
+    }
 }
 
 impl Stage for AddFields {
@@ -223,22 +323,43 @@ impl Stage for AddFields {
             .all(|(child, _)| child.as_bytes() != name)
     }
 
+    fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
+        let mut fields = after?.clone();
+        let known = self.tree.add_fields(&mut fields);
+        known.then_some(fields)
+    }
+
+    fn is_read_for(&mut self, fields: &FieldSet) {
+        self.read = Some(fields.clone());
+    }
+
+    fn is_filtered(&mut self, filter: &Arc<Filter>, fields: FieldSet) {
+        self.filter = Some((Arc::clone(filter), fields));
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
-        Box::new(AddFieldsSource { stage: self, input })
+        Box::new(AddFieldsSource {
+            stage: self,
+            input,
+            turns: Turns::default(),
+        })
     }
 }
 
 struct AddFieldsSource {
     stage: Arc<AddFields>,
     input: Box<dyn Source>,
+    turns: Turns,
 }
 
 impl Source for AddFieldsSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
-        let Some(doc) = self.input.next(cx)? else {
-            return Ok(None);
-        };
-        let scope = Scope::new(&doc, cx.env);
-        Ok(Some(self.stage.tree.apply(Doc::new(&doc), &scope)?))
+        while let Some(doc) = self.input.next(cx)? {
+            if let Some(doc) = self.stage.apply(&doc, cx.env)? {
+                return Ok(Some(doc));
+            }
+            self.turns.turn(cx)?;
+        }
+        Ok(None)
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn parse(
     if let Some(values) = values {
         let tree = FieldTree::parse(Doc::new(&values), context.cx)
             .map_err(|error| error.context("Invalid $addFields :: caused by :: "))?;
-        out.push(Box::new(AddFields { tree }));
+        out.push(Box::new(AddFields::new(tree)));
     }
     Ok(())
 }

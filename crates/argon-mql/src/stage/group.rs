@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::budget::Budget;
 use super::group_id::{Evaluated, GroupId};
+use super::read_fields::{FieldSet, add_fields_of};
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::accumulator::{Accumulator, Column, Flags};
@@ -142,6 +143,15 @@ impl Stage for GroupStage {
             next: 0,
             merge: None,
         })
+    }
+
+    fn reads(&self, _: Option<&FieldSet>) -> Option<FieldSet> {
+        let mut fields = FieldSet::new();
+        let known = self.id.add_fields(&mut fields)
+            && self.fields.iter().all(|(_, accumulator)| {
+                accumulator.each_expr(&mut |expr| add_fields_of(expr, &mut fields))
+            });
+        known.then_some(fields)
     }
 
     fn is_pushed_down(&mut self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields::{FieldSet, add_fields_of};
 use crate::accumulator::top_level_field;
 use crate::collation::Collation;
 use crate::expr::{Expr, Operand, Scope};
@@ -134,6 +135,15 @@ impl GroupId {
         keys.clear();
         key::append_with(keys, value.as_ref(), false, self.collation.as_deref());
         take(keys, Evaluated::Value(&value))
+    }
+
+    /// Adds the top-level fields that it reads to `fields`; false if it reads the whole document.
+    pub(super) fn add_fields(&self, fields: &mut FieldSet) -> bool {
+        match &self.shape {
+            Shape::Expr(expr) => add_fields_of(expr, fields),
+            Shape::Fields(exprs) => exprs.iter().all(|(_, expr)| add_fields_of(expr, fields)),
+            Shape::Buckets(buckets) => add_fields_of(&buckets.by, fields),
+        }
     }
 
     /// Whether it builds an array, which mongod 6.0.5 does not push down.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::options::{count_error, count_of};
+use super::read_fields::FieldSet;
 use super::{Context, Source, Stage, StageContext};
 use crate::value::ValueRef;
 use crate::{Error, Result};
@@ -31,6 +32,10 @@ impl Stage for Limit {
             left: self.0,
             input,
         })
+    }
+
+    fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
+        after.cloned()
     }
 
     fn as_limit(&self) -> Option<u64> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields::FieldSet;
 use super::source::Turns;
-use super::{Context, Source, Stage, StageContext};
+use super::{Context, Source, Stage, StageContext, read_fields, reorder};
 use crate::filter::Filter;
 use crate::value::ValueRef;
 use crate::{Error, Result};
@@ -63,6 +64,11 @@ impl Stage for Match {
             input,
             turns: Turns::default(),
         })
+    }
+
+    fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
+        let fields = reorder::fields(&self.filter)?;
+        read_fields::and(after, fields.iter().map(Vec::as_slice))
     }
 
     fn as_match(&self) -> Option<&Arc<Filter>> {

@@ -31,6 +31,7 @@ mod match_;
 mod options;
 mod pipeline;
 mod project;
+mod read_fields;
 mod redact;
 mod refused;
 mod reorder;
@@ -64,6 +65,8 @@ pub use source::{Context, Documents, Reader, Source};
 pub use system::SystemSource;
 
 pub(crate) use field_path::FieldPath;
+
+use read_fields::FieldSet;
 
 /// A compiled stage.
 pub(crate) trait Stage: Debug + Send + Sync {
@@ -121,6 +124,18 @@ pub(crate) trait Stage: Debug + Send + Sync {
     fn keeps_field(&self, _name: &[u8]) -> bool {
         false
     }
+
+    /// The top-level fields that what it gives depends on, if of that only the fields `after` are read (`None`: all);
+    /// `None` if it depends on the whole documents.
+    fn reads(&self, _after: Option<&FieldSet>) -> Option<FieldSet> {
+        None
+    }
+
+    /// Tells it that nothing but the top-level fields `fields` of what it gives is read.
+    fn is_read_for(&mut self, _fields: &FieldSet) {}
+
+    /// Tells it that `filter`, which reads the top-level fields `fields`, follows: what does not pass need not be given.
+    fn is_filtered(&mut self, _filter: &Arc<Filter>, _fields: FieldSet) {}
 
     /// Calls `visit` with the namespace of each other collection of the same database that it reads.
     fn each_collection(&self, _visit: &mut dyn FnMut(Option<&str>, &str)) {}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields;
 use super::reorder::move_filters;
 use super::{Context, Position, Sink, Source, Stage, StageContext, SystemSource, find};
 use crate::filter::Filter;
@@ -99,6 +100,7 @@ impl Pipeline {
             .collect();
         move_filters(&mut parsed);
         optimize(&mut parsed, pushed_down);
+        read_fields::tell(&mut parsed);
         let stages = parsed
             .into_iter()
             .map(|(name, stage)| Entry {

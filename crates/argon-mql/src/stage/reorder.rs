@@ -71,8 +71,22 @@ fn join(stages: &mut Vec<Named>, at: usize) -> bool {
     true
 }
 
+/// The top-level fields that a filter reads, if it is made of conditions on fields only: evaluating it twice then gives
+/// the same, and cannot fail.
+pub(super) fn leaf_fields(filter: &Filter) -> Option<Vec<Vec<u8>>> {
+    fn is_plain(node: &Node) -> bool {
+        match node {
+            Node::And(nodes) | Node::Or(nodes) | Node::Nor(nodes) => nodes.iter().all(is_plain),
+            Node::Not(node) => is_plain(node),
+            Node::Leaf(_) | Node::Always(_) => true,
+            Node::Expr(_) | Node::Schema(_) | Node::SampleRate(_) => false,
+        }
+    }
+    is_plain(filter.root()).then(|| fields(filter)).flatten()
+}
+
 /// The top-level fields that a filter reads; `None` if that cannot be told.
-fn fields(filter: &Filter) -> Option<Vec<Vec<u8>>> {
+pub(super) fn fields(filter: &Filter) -> Option<Vec<Vec<u8>>> {
     let mut fields = Vec::new();
     collect(filter.root(), &mut fields).then_some(fields)
 }

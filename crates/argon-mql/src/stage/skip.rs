@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::options::{count_error, count_of};
+use super::read_fields::FieldSet;
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::Result;
@@ -30,6 +31,10 @@ impl Stage for Skip {
             input,
             turns: Turns::default(),
         })
+    }
+
+    fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
+        after.cloned()
     }
 
     fn as_skip(&self) -> Option<u64> {

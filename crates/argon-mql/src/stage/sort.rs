@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields::{self, FieldSet};
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
-use crate::sort::Sort;
+use crate::sort::{Sort, SortField};
 use crate::sorter::{Sorted, Sorter};
 use crate::value::{Doc, ValueRef, key};
 use crate::{Error, Result};
@@ -54,6 +55,15 @@ impl Stage for SortStage {
             input: Some(input),
             sorted: Sorted::default(),
         })
+    }
+
+    fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
+        let first = |field: &SortField| {
+            let part = field.path.as_ref()?.parts().first()?;
+            Some(part.name().to_vec())
+        };
+        let fields: Option<Vec<Vec<u8>>> = self.sort.fields().iter().map(first).collect();
+        read_fields::and(after, fields?.iter().map(Vec::as_slice))
     }
 
     fn as_sort(&self) -> Option<&Sort> {

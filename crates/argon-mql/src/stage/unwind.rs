@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields::{self, FieldSet};
 use super::source::Turns;
 use super::{Context, FieldPath, Source, Stage, StageContext};
-use crate::value::{Doc, Value, ValueRef};
+use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Error, Result};
 
 #[derive(Debug)]
@@ -14,6 +15,8 @@ struct Unwind {
     path: FieldPath,
     index: Option<FieldPath>,
     preserve: bool,
+    /// The fields that are read of what it gives, if not all.
+    read: Option<FieldSet>,
 }
 
 pub(super) fn parse(
@@ -81,6 +84,7 @@ pub(super) fn parse(
         path: FieldPath::parse(path)?,
         index,
         preserve,
+        read: None,
     }));
     Ok(())
 }
@@ -101,6 +105,17 @@ impl Stage for Unwind {
                 .is_none_or(|index| !index.starts_with(name))
     }
 
+    fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
+        let paths = [Some(&self.path), self.index.as_ref()];
+        let first = |path: &'_ FieldPath| path.names().first().cloned();
+        let firsts: Vec<Bytes> = paths.into_iter().flatten().filter_map(first).collect();
+        read_fields::and(after, firsts.iter().map(|name| &name[..]))
+    }
+
+    fn is_read_for(&mut self, fields: &FieldSet) {
+        self.read = Some(fields.clone());
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(UnwindSource {
             stage: self,
@@ -113,10 +128,21 @@ impl Stage for Unwind {
 
 /// A document whose array is being unwound.
 struct Unwinding {
-    doc: Bytes,
-    items: std::vec::IntoIter<Value>,
+    /// The array.
+    items: Bytes,
+    /// Where in it the next item stands.
+    at: usize,
     /// The next item's number.
     number: i64,
+    rest: Rest,
+}
+
+/// What stands around the item in each document that is given.
+enum Rest {
+    /// The array is a top-level field: the elements before and after it.
+    Around { before: Vec<u8>, after: Vec<u8> },
+    /// The whole document.
+    Below(Bytes),
 }
 
 struct UnwindSource {
@@ -129,10 +155,13 @@ struct UnwindSource {
 impl Unwind {
     /// `doc` with `item` (if it changes) at the path, and the item's number (null: not from an array) if asked for.
     fn output(&self, doc: &Bytes, item: Option<ValueRef<'_>>, number: Option<i64>) -> Bytes {
-        let doc = match item {
-            Some(item) => self.path.set(Doc::new(doc), item),
-            None => doc.clone(),
-        };
+        match item {
+            Some(item) => self.numbered(self.path.set(Doc::new(doc), item), number),
+            None => self.numbered(doc.clone(), number),
+        }
+    }
+
+    fn numbered(&self, doc: Bytes, number: Option<i64>) -> Bytes {
         match &self.index {
             None => doc,
             Some(path) => {
@@ -141,17 +170,54 @@ impl Unwind {
             }
         }
     }
+
+    /// What stands around the array in `doc`, without the fields that nobody reads.
+    fn rest(&self, doc: &Bytes) -> Rest {
+        let [name] = self.path.names() else {
+            return Rest::Below(doc.clone());
+        };
+        let (mut before, mut after) = (Vec::with_capacity(64), Vec::new());
+        let mut passed = false;
+        for element in Doc::new(doc).iter() {
+            let key: &[u8] = element.key();
+            if !passed && key == &name[..] {
+                passed = true;
+            } else if self.read.as_ref().is_none_or(|read| read.contains(key)) {
+                let out = if passed { &mut after } else { &mut before };
+                out.extend_from_slice(element.raw());
+            }
+        }
+        Rest::Around { before, after }
+    }
+
+    /// The document of the next item of `open`.
+    fn next_of(&self, open: &mut Unwinding) -> Option<Bytes> {
+        let mut items = Doc::new(&open.items).iter_from(open.at);
+        let item = items.next()?;
+        open.at = items.offset();
+        let number = Some(open.number);
+        open.number += 1;
+        Some(match &open.rest {
+            Rest::Around { before, after } => {
+                let name = self.path.names().first().map_or(&b""[..], |name| name);
+                let bytes = before.len() + after.len() + name.len() + item.raw().len() + 8;
+                let mut out = DocBuf::with_capacity(bytes);
+                out.append_raw(before);
+                out.append_renamed(name, &item);
+                out.append_raw(after);
+                self.numbered(out.finish(), number)
+            }
+            Rest::Below(doc) => self.output(doc, Some(item.value()), number),
+        })
+    }
 }
 
 impl Source for UnwindSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         loop {
             if let Some(open) = &mut self.open {
-                if let Some(item) = open.items.next() {
-                    let number = Some(open.number);
-                    open.number += 1;
-                    let item = Some(item.as_ref());
-                    return Ok(Some(self.stage.output(&open.doc, item, number)));
+                if let Some(doc) = self.stage.next_of(open) {
+                    return Ok(Some(doc));
                 }
                 self.open = None;
             }
@@ -162,14 +228,11 @@ impl Source for UnwindSource {
             let value = self.stage.path.get(Doc::new(&doc));
             match value {
                 ValueRef::Array(array) if !array.is_empty() => {
-                    let items: Vec<_> = array
-                        .values()
-                        .map(|item| Value::share(item, &doc))
-                        .collect();
                     self.open = Some(Unwinding {
-                        doc: doc.clone(),
-                        items: items.into_iter(),
+                        items: doc.slice_ref(array.as_bytes()),
+                        at: Doc::EMPTY.byte_len() - 1,
                         number: 0,
+                        rest: self.stage.rest(&doc),
                     });
                 }
                 ValueRef::Array(_) if self.stage.preserve => {

@@ -61,6 +61,11 @@ impl DocBuf {
         self.bytes.extend_from_slice(element.value_bytes());
     }
 
+    /// Appends elements as they stand in other documents.
+    pub(crate) fn append_raw(&mut self, elements: &[u8]) {
+        self.bytes.extend_from_slice(elements);
+    }
+
     /// Appends all elements of `doc`.
     pub fn append_all(&mut self, doc: Doc<'_>) {
         let bytes = doc.as_bytes();

@@ -46,6 +46,14 @@ impl<'a> Doc<'a> {
         }
     }
 
+    /// The elements from `offset` on, where one begins, or the closing zero is: see [`Elements::offset`].
+    pub fn iter_from(self, offset: usize) -> Elements<'a> {
+        Elements {
+            bytes: self.0,
+            at: offset,
+        }
+    }
+
     /// The values in order: an array's items.
     pub fn values(self) -> impl Iterator<Item = ValueRef<'a>> + Clone {
         self.iter().map(|element| element.value())
