@@ -1,4 +1,4 @@
-//! The two servers.
+//! The two servers, and how they stand to each other.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use argon_testkit::client::Client;
 use argon_testkit::{mongod, server};
+use bson::{RawDocumentBuf, rawdoc};
 
 /// One of the two.
 pub(crate) struct Side {
@@ -13,6 +14,10 @@ pub(crate) struct Side {
     addr: SocketAddr,
     pub(crate) pid: u32,
     pub(crate) data_dir: PathBuf,
+    /// The database that the measurements run on.
+    pub(crate) database: &'static str,
+    /// What has to be asked for, so that a write is as durable as on the other side.
+    durable: Option<RawDocumentBuf>,
 }
 
 impl Side {
@@ -23,9 +28,34 @@ impl Side {
         Client::connect(self.addr)
     }
 
-    /// Whether it is mongod, which has to be asked for the durability that Argon gives by itself.
-    pub(crate) fn is_mongod(&self) -> bool {
-        self.name == Side::MONGOD
+    /// `command` with the write concern that durability needs here.
+    pub(crate) fn durable(&self, mut command: RawDocumentBuf) -> RawDocumentBuf {
+        if let Some(concern) = &self.durable {
+            command.append(bson::cstr!("writeConcern"), concern.clone());
+        }
+        command
+    }
+}
+
+/// How Argon stands to the mongod that it is compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    /// Beside it, with everything in a directory.
+    Beside,
+    /// In front of it, with its log in it. mongod is a replica set of one member, as majority writes need it.
+    LogInside,
+    /// In front of it, passing the same database through.
+    PassThrough,
+}
+
+impl Layout {
+    /// What a measurement is called in this layout.
+    pub(crate) fn label(self, workload: &str) -> String {
+        match self {
+            Layout::Beside => workload.to_owned(),
+            Layout::LogInside => format!("log in MongoDB: {workload}"),
+            Layout::PassThrough => format!("pass-through: {workload}"),
+        }
     }
 }
 
@@ -33,29 +63,50 @@ impl Side {
 pub(crate) struct Pair {
     pub(crate) mongod: Side,
     pub(crate) argon: Side,
-    _mongod: mongod::Mongod,
     _argon: server::Argon,
+    _mongod: mongod::Mongod,
 }
 
 impl Pair {
-    pub(crate) fn start() -> Result<Pair> {
-        let mongod = mongod::Mongod::start(mongod::Options::default())?;
-        let argon = server::Argon::start(&server::binary()?)?;
+    pub(crate) fn start(layout: Layout) -> Result<Pair> {
+        let mongod = mongod::Mongod::start(mongod::Options {
+            replica_set: layout != Layout::Beside,
+            ..mongod::Options::default()
+        })?;
+        let uri = format!("mongodb://{}/", mongod.addr());
+        let args: &[&str] = match layout {
+            Layout::Beside => &[],
+            Layout::LogInside | Layout::PassThrough => &["--mongodb-uri", &uri],
+        };
+        let argon = server::Argon::start_with(&server::binary()?, None, args)?;
+        let journaled = rawdoc! { "w": 1, "j": true };
+        let majority = rawdoc! { "w": "majority", "j": true };
+        // Argon's own writes always wait for their log.
+        let (direct, through, database) = match layout {
+            Layout::Beside => (journaled, None, "bench"),
+            Layout::LogInside => (majority, None, "bench"),
+            Layout::PassThrough => (majority.clone(), Some(majority), "direct"),
+        };
         Ok(Pair {
             mongod: Side {
                 name: Side::MONGOD,
                 addr: mongod.addr(),
                 pid: mongod.pid(),
                 data_dir: mongod.data_dir(),
+                // A database that is in the upstream is no project there.
+                database: "direct",
+                durable: Some(direct),
             },
             argon: Side {
                 name: Side::ARGON,
                 addr: argon.addr(),
                 pid: argon.pid(),
                 data_dir: argon.data_dir().to_owned(),
+                database,
+                durable: through,
             },
-            _mongod: mongod,
             _argon: argon,
+            _mongod: mongod,
         })
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use bson::rawdoc;
 
 use crate::measure::median;
-use crate::servers::{Pair, Side};
+use crate::servers::{Layout, Pair, Side};
 use crate::workload;
 
 /// Branches made per measurement.
@@ -22,9 +22,9 @@ pub(crate) fn branches(documents: usize) -> Result<String> {
     );
     let mut size = String::new();
     for count in [0, documents / 10, documents] {
-        let pair = Pair::start()?;
+        let pair = Pair::start(Layout::Beside)?;
         eprintln!("branches at {count} documents");
-        workload::load(&pair.argon, "shop", count)?;
+        workload::load(&pair.argon, count)?;
         let (create, query, main) = create(&pair.argon, count)?;
         writeln!(table, "| {count} | {create:.3} | {query:.3} | {main:.3} |")?;
         if count == documents / 10 {
@@ -38,20 +38,20 @@ pub(crate) fn branches(documents: usize) -> Result<String> {
 fn create(side: &Side, documents: usize) -> Result<(f64, f64, f64)> {
     let mut client = side.connect()?;
     if documents == 0 {
-        client.run_ok("shop", &rawdoc! { "createProject": 1 })?;
+        client.run_ok(side.database, &rawdoc! { "createProject": 1 })?;
     }
     let (mut create, mut query, mut main) = (Vec::new(), Vec::new(), Vec::new());
     for n in 0..BRANCHES {
         let name = format!("b{n}");
         let start = Instant::now();
-        client.run_ok("shop", &rawdoc! { "createBranch": name.as_str() })?;
+        client.run_ok(side.database, &rawdoc! { "createBranch": name.as_str() })?;
         create.push(start.elapsed().as_secs_f64() * 1000.0);
         let find = rawdoc! { "find": "c", "filter": { "_id": i32::try_from(documents / 2)? } };
         let start = Instant::now();
-        client.run_ok(&format!("shop~{name}"), &find)?;
+        client.run_ok(&format!("{}~{name}", side.database), &find)?;
         query.push(start.elapsed().as_secs_f64() * 1000.0);
         let start = Instant::now();
-        client.run_ok("shop", &find)?;
+        client.run_ok(side.database, &find)?;
         main.push(start.elapsed().as_secs_f64() * 1000.0);
     }
     Ok((median(create), median(query), median(main)))
@@ -60,7 +60,7 @@ fn create(side: &Side, documents: usize) -> Result<(f64, f64, f64)> {
 /// What ten branches, each changing one percent, cost beside one copy; and what ten copies cost mongod.
 #[expect(clippy::cast_precision_loss, reason = "sizes in MiB")]
 fn sizes(pair: &Pair, documents: usize) -> Result<String> {
-    workload::load(&pair.mongod, "shop", documents)?;
+    workload::load(&pair.mongod, documents)?;
     pair.mongod
         .connect()?
         .run_ok("admin", &rawdoc! { "fsync": 1 })?;
@@ -75,7 +75,7 @@ fn sizes(pair: &Pair, documents: usize) -> Result<String> {
     let one = row("argon, one copy", &pair.argon)?;
     let mut client = pair.argon.connect()?;
     for n in 0..10 {
-        let database = format!("shop~b{n}");
+        let database = format!("{}~b{n}", pair.argon.database);
         let update = rawdoc! { "q": { "_id": { "$gte": i32::try_from(n * documents / 100)?, "$lt": i32::try_from((n + 1) * documents / 100)? } }, "u": { "$inc": { "visits": 1 } }, "multi": true };
         client.run_ok(&database, &rawdoc! { "update": "c", "updates": [update] })?;
     }

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use argon_testkit::client::{Client, is_ok};
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
-use crate::servers::Side;
+use crate::servers::{Layout, Side};
 
 /// One step on one connection: how many operations it was.
 pub(crate) type Step = Box<dyn FnMut(&mut Client) -> Result<u64>>;
@@ -18,8 +18,25 @@ pub(crate) struct Workload {
     pub(crate) connections: usize,
     /// The ratio to reach: issue and DESIGN.md section 9.
     pub(crate) target: f64,
+    /// Whether it is measured on a large collection too.
+    pub(crate) large: bool,
+    /// Whether it is measured with a MongoDB behind Argon too.
+    pub(crate) upstream: bool,
     /// Makes the step of one connection in one round: server, documents loaded, connection, round.
     pub(crate) prepare: fn(&Side, usize, usize, usize) -> Step,
+}
+
+impl Workload {
+    /// The ratio to reach in `layout`: DESIGN.md, section 9.
+    pub(crate) fn target_in(&self, layout: Layout) -> f64 {
+        let writes = self.name.contains("durable") || self.name.contains("bulk");
+        match layout {
+            Layout::Beside => self.target,
+            Layout::LogInside if writes => 0.8,
+            Layout::LogInside => 2.0,
+            Layout::PassThrough => 0.9,
+        }
+    }
 }
 
 /// Every measurement.
@@ -29,6 +46,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: true,
         prepare: find_by_id,
     },
     Workload {
@@ -36,6 +55,17 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 8,
         target: 2.0,
+        large: false,
+        upstream: true,
+        prepare: find_by_id,
+    },
+    Workload {
+        name: "find by _id, 64 connections",
+        unit: "ops/s",
+        connections: 64,
+        target: 2.0,
+        large: false,
+        upstream: true,
         prepare: find_by_id,
     },
     Workload {
@@ -43,6 +73,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: true,
         prepare: indexed_find,
     },
     Workload {
@@ -50,6 +82,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: true,
+        upstream: false,
         prepare: indexed_range,
     },
     Workload {
@@ -57,6 +91,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: true,
+        upstream: false,
         prepare: filter,
     },
     Workload {
@@ -64,6 +100,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: false,
         prepare: read_all,
     },
     Workload {
@@ -71,6 +109,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: true,
+        upstream: false,
         prepare: group,
     },
     Workload {
@@ -78,6 +118,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: true,
+        upstream: false,
         prepare: sort_limit,
     },
     Workload {
@@ -85,6 +127,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: true,
+        upstream: false,
         prepare: distinct,
     },
     Workload {
@@ -92,6 +136,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: true,
+        upstream: false,
         prepare: lookup,
     },
     Workload {
@@ -99,6 +145,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: false,
         prepare: unwind_group,
     },
     Workload {
@@ -106,6 +154,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: false,
         prepare: project_match,
     },
     Workload {
@@ -113,6 +163,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: false,
         prepare: add_fields_match,
     },
     Workload {
@@ -120,6 +172,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 2.0,
+        large: false,
+        upstream: false,
         prepare: lookup_unindexed,
     },
     Workload {
@@ -127,6 +181,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 1.5,
+        large: false,
+        upstream: true,
         prepare: insert,
     },
     Workload {
@@ -134,6 +190,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 8,
         target: 1.5,
+        large: false,
+        upstream: true,
         prepare: insert,
     },
     Workload {
@@ -141,6 +199,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 64,
         target: 1.5,
+        large: false,
+        upstream: true,
         prepare: insert,
     },
     Workload {
@@ -148,6 +208,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 1,
         target: 1.5,
+        large: false,
+        upstream: true,
         prepare: update,
     },
     Workload {
@@ -155,6 +217,8 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "ops/s",
         connections: 8,
         target: 1.5,
+        large: false,
+        upstream: true,
         prepare: update,
     },
     Workload {
@@ -162,6 +226,17 @@ pub(crate) const ALL: &[Workload] = &[
         unit: "documents/s",
         connections: 1,
         target: 1.0,
+        large: false,
+        upstream: true,
+        prepare: bulk,
+    },
+    Workload {
+        name: "bulk load, batches of 1,000, 8 connections",
+        unit: "documents/s",
+        connections: 8,
+        target: 1.0,
+        large: false,
+        upstream: true,
         prepare: bulk,
     },
 ];
@@ -186,14 +261,14 @@ pub(crate) fn document(id: usize) -> RawDocumentBuf {
     }
 }
 
-/// Loads `count` documents into collection `c` of `database`.
-pub(crate) fn load(side: &Side, database: &str, count: usize) -> Result<()> {
+/// Loads `count` documents into collection `c` of the side's database.
+pub(crate) fn load(side: &Side, count: usize) -> Result<()> {
     let mut client = side.connect()?;
     let ids: Vec<usize> = (0..count).collect();
     for batch in ids.chunks(1_000) {
         let documents: Vec<RawDocumentBuf> = batch.iter().map(|id| document(*id)).collect();
         let reply = client.call(
-            database,
+            side.database,
             &rawdoc! { "insert": "c" },
             Some(("documents", &documents)),
         )?;
@@ -203,21 +278,13 @@ pub(crate) fn load(side: &Side, database: &str, count: usize) -> Result<()> {
 }
 
 /// Makes the indexes that the measurements use.
-pub(crate) fn index(side: &Side, database: &str) -> Result<()> {
+pub(crate) fn index(side: &Side) -> Result<()> {
     let indexes = rawdoc! { "createIndexes": "c", "indexes": [
         { "key": { "group": 1 }, "name": "group_1" },
         { "key": { "email": 1 }, "name": "email_1" },
     ] };
-    side.connect()?.run_ok(database, &indexes)?;
+    side.connect()?.run_ok(side.database, &indexes)?;
     Ok(())
-}
-
-/// What a write has to wait for on mongod to be as durable as Argon's are.
-fn durable(side: &Side, mut command: RawDocumentBuf) -> RawDocumentBuf {
-    if side.is_mongod() {
-        command.append(bson::cstr!("writeConcern"), rawdoc! { "w": 1, "j": true });
-    }
-    command
 }
 
 /// Pseudo-random numbers, the same for both servers.
@@ -253,81 +320,89 @@ fn check_n(reply: &RawDocument, expected: usize) -> Result<()> {
     Ok(())
 }
 
-fn find_by_id(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+fn find_by_id(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
     Box::new(move |client| {
         let command = rawdoc! { "find": "c", "filter": { "_id": random.below(documents) }, "limit": 1, "singleBatch": true };
-        check_batch(client.call("bench", &command, None)?, |found| found == 1)?;
+        check_batch(client.call(database, &command, None)?, |found| found == 1)?;
         Ok(1)
     })
 }
 
-fn indexed_find(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+fn indexed_find(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
     Box::new(move |client| {
         let command =
             rawdoc! { "find": "c", "filter": { "group": random.below(documents / GROUP) } };
-        check_batch(client.call("bench", &command, None)?, |found| {
+        check_batch(client.call(database, &command, None)?, |found| {
             found == GROUP
         })?;
         Ok(1)
     })
 }
 
-fn indexed_range(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+fn indexed_range(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
     Box::new(move |client| {
         let from = random.below(documents / GROUP - 20);
         let command = rawdoc! { "find": "c", "filter": { "group": { "$gte": from, "$lt": from + 10 } }, "sort": { "group": 1 } };
-        check_batch(client.call("bench", &command, None)?, |found| found == 100)?;
+        check_batch(client.call(database, &command, None)?, |found| found == 100)?;
         Ok(1)
     })
 }
 
-fn filter(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+fn filter(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
     Box::new(move |client| {
         let rank = random.below(10_000);
         let command = rawdoc! { "find": "c", "filter": { "rank": rank, "active": true } };
-        check_batch(client.call("bench", &command, None)?, |found| {
+        check_batch(client.call(database, &command, None)?, |found| {
             found <= documents
         })?;
         Ok(1)
     })
 }
 
-fn read_all(_: &Side, documents: usize, _: usize, _: usize) -> Step {
+fn read_all(side: &Side, documents: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     Box::new(move |client| {
         let command = rawdoc! { "find": "c", "projection": { "rank": 1 }, "batchSize": 1_000_000 };
-        check_batch(client.call("bench", &command, None)?, |found| {
+        check_batch(client.call(database, &command, None)?, |found| {
             found == documents
         })?;
         Ok(1)
     })
 }
 
-fn group(_: &Side, _: usize, _: usize, _: usize) -> Step {
+fn group(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     let command = rawdoc! { "aggregate": "c", "cursor": {}, "pipeline": [
         { "$group": { "_id": "$address.city", "n": { "$sum": 1 }, "balance": { "$avg": "$balance" } } },
     ] };
     Box::new(move |client| {
-        check_batch(client.call("bench", &command, None)?, |found| found == 97)?;
+        check_batch(client.call(database, &command, None)?, |found| found == 97)?;
         Ok(1)
     })
 }
 
-fn sort_limit(_: &Side, _: usize, _: usize, _: usize) -> Step {
+fn sort_limit(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     let command = rawdoc! { "find": "c", "sort": { "rank": -1, "_id": 1 }, "limit": 20 };
     Box::new(move |client| {
-        check_batch(client.call("bench", &command, None)?, |found| found == 20)?;
+        check_batch(client.call(database, &command, None)?, |found| found == 20)?;
         Ok(1)
     })
 }
 
-fn distinct(_: &Side, _: usize, _: usize, _: usize) -> Step {
+fn distinct(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     let command = rawdoc! { "distinct": "c", "key": "address.city" };
     Box::new(move |client| {
-        let reply = client.call("bench", &command, None)?;
+        let reply = client.call(database, &command, None)?;
         ensure!(
             reply.get_array("values")?.into_iter().count() == 97,
             "wrong values"
@@ -336,67 +411,72 @@ fn distinct(_: &Side, _: usize, _: usize, _: usize) -> Step {
     })
 }
 
-fn lookup(_: &Side, _: usize, _: usize, _: usize) -> Step {
+fn lookup(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     let command = rawdoc! { "aggregate": "c", "cursor": { "batchSize": 2_000 }, "pipeline": [
         { "$match": { "group": { "$lt": 100 } } },
         { "$lookup": { "from": "c", "localField": "rank", "foreignField": "_id", "as": "other" } },
         { "$project": { "n": { "$size": "$other" } } },
     ] };
     Box::new(move |client| {
-        check_batch(client.call("bench", &command, None)?, |found| {
+        check_batch(client.call(database, &command, None)?, |found| {
             found == 1_000
         })?;
         Ok(1)
     })
 }
 
-fn unwind_group(_: &Side, _: usize, _: usize, _: usize) -> Step {
+fn unwind_group(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     let command = rawdoc! { "aggregate": "c", "cursor": {}, "pipeline": [
         { "$unwind": "$tags" },
         { "$group": { "_id": "$tags", "n": { "$sum": 1 }, "balance": { "$max": "$balance" } } },
     ] };
     Box::new(move |client| {
-        check_batch(client.call("bench", &command, None)?, |found| found == 3)?;
+        check_batch(client.call(database, &command, None)?, |found| found == 3)?;
         Ok(1)
     })
 }
 
-fn project_match(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+fn project_match(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
     Box::new(move |client| {
         let command = rawdoc! { "aggregate": "c", "cursor": {}, "pipeline": [
             { "$project": { "name": 1, "twice": { "$multiply": ["$rank", 2] } } },
             { "$match": { "twice": 2 * random.below(10_000) } },
         ] };
-        check_batch(client.call("bench", &command, None)?, |found| {
+        check_batch(client.call(database, &command, None)?, |found| {
             found <= documents
         })?;
         Ok(1)
     })
 }
 
-fn add_fields_match(_: &Side, documents: usize, connection: usize, round: usize) -> Step {
+fn add_fields_match(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
     Box::new(move |client| {
         let command = rawdoc! { "aggregate": "c", "cursor": {}, "pipeline": [
             { "$addFields": { "twice": { "$multiply": ["$rank", 2] } } },
             { "$match": { "twice": 2 * random.below(10_000) } },
         ] };
-        check_batch(client.call("bench", &command, None)?, |found| {
+        check_batch(client.call(database, &command, None)?, |found| {
             found <= documents
         })?;
         Ok(1)
     })
 }
 
-fn lookup_unindexed(_: &Side, _: usize, _: usize, _: usize) -> Step {
+fn lookup_unindexed(side: &Side, _: usize, _: usize, _: usize) -> Step {
+    let database = side.database;
     let command = rawdoc! { "aggregate": "c", "cursor": { "batchSize": 2_000 }, "pipeline": [
         { "$match": { "group": { "$lt": 10 } } },
         { "$lookup": { "from": "c", "localField": "rank", "foreignField": "rank", "as": "other" } },
         { "$project": { "n": { "$size": "$other" } } },
     ] };
     Box::new(move |client| {
-        check_batch(client.call("bench", &command, None)?, |found| found == 100)?;
+        check_batch(client.call(database, &command, None)?, |found| found == 100)?;
         Ok(1)
     })
 }
@@ -408,7 +488,8 @@ fn unused_ids() -> usize {
 }
 
 fn insert(side: &Side, _: usize, _: usize, _: usize) -> Step {
-    let command = durable(side, rawdoc! { "insert": "inserted" });
+    let database = side.database;
+    let command = side.durable(rawdoc! { "insert": "inserted" });
     let mut next = unused_ids();
     Box::new(move |client| {
         let mut document = rawdoc! { "_id": i64::try_from(next)? };
@@ -418,7 +499,7 @@ fn insert(side: &Side, _: usize, _: usize, _: usize) -> Step {
             document.append(key, value);
         }
         check_n(
-            client.call("bench", &command, Some(("documents", &[document])))?,
+            client.call(database, &command, Some(("documents", &[document])))?,
             1,
         )?;
         Ok(1)
@@ -426,13 +507,14 @@ fn insert(side: &Side, _: usize, _: usize, _: usize) -> Step {
 }
 
 fn update(side: &Side, documents: usize, connection: usize, round: usize) -> Step {
+    let database = side.database;
     let mut random = Random::new(connection, round);
-    let command = durable(side, rawdoc! { "update": "c" });
+    let command = side.durable(rawdoc! { "update": "c" });
     Box::new(move |client| {
         let statement =
             rawdoc! { "q": { "_id": random.below(documents) }, "u": { "$inc": { "visits": 1 } } };
         check_n(
-            client.call("bench", &command, Some(("updates", &[statement])))?,
+            client.call(database, &command, Some(("updates", &[statement])))?,
             1,
         )?;
         Ok(1)
@@ -440,7 +522,8 @@ fn update(side: &Side, documents: usize, connection: usize, round: usize) -> Ste
 }
 
 fn bulk(side: &Side, _: usize, _: usize, _: usize) -> Step {
-    let command = durable(side, rawdoc! { "insert": "bulk", "ordered": true });
+    let database = side.database;
+    let command = side.durable(rawdoc! { "insert": "bulk", "ordered": true });
     let mut next = unused_ids();
     // Made beforehand: making a document takes the client a third as long as inserting it takes a server.
     let mut documents: Vec<RawDocumentBuf> = (0..1_000).map(document).collect();
@@ -450,7 +533,7 @@ fn bulk(side: &Side, _: usize, _: usize, _: usize) -> Step {
             next += 1;
         }
         check_n(
-            client.call("bench", &command, Some(("documents", &documents)))?,
+            client.call(database, &command, Some(("documents", &documents)))?,
             1_000,
         )?;
         Ok(1_000)
