@@ -1,10 +1,16 @@
 //! `argon branches`.
 
+use std::time::Duration;
+
 use bson::{DateTime, Document, doc};
 use clap::{Subcommand, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::client::{self, Connect};
 use super::table;
+
+/// How often a branch that is being copied is asked how far it is.
+const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,7 +25,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Fork a branch, in constant time whatever the size of the data
+    /// Fork a branch, in constant time whatever the size of the data; with --engine prefix by a copy
     Create {
         /// The new branch's name, as free as in git: feature/x
         name: String,
@@ -121,7 +127,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             if let Some(engine) = engine.or(use_wal.then_some(Engine::Wal)) {
                 command.insert("engine", engine.name());
             }
-            let branch = client::run(&client, &project, command).await?;
+            let creating = client::run(&client, &project, command);
+            let branch = with_progress(&client, &project, &name, creating).await?;
             let database = branch.get_str("database").unwrap_or_default();
             table::print_line(&format!(
                 "created branch {name} of {project}: database {database}"
@@ -156,6 +163,44 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         Command::Delete { name } => {
             client::run(&client, &project, doc! { "dropBranch": &name }).await?;
             table::print_line(&format!("deleted branch {name} of {project}"))
+        }
+    }
+}
+
+/// Shows, on a terminal, how far `creating` is while it copies documents; a branch in the log is there before that.
+async fn with_progress(
+    client: &mongodb::Client,
+    project: &str,
+    name: &str,
+    creating: impl Future<Output = anyhow::Result<Document>>,
+) -> anyhow::Result<Document> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(
+        "Copying [{wide_bar}] {human_pos}/{human_len} documents, {eta} left",
+    ) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    tokio::pin!(creating);
+    loop {
+        tokio::select! {
+            created = &mut creating => {
+                bar.finish_and_clear();
+                return created;
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        let branches = client::list(client, project, doc! { "listBranches": 1 }).await;
+        let progress = branches.iter().flatten().find_map(|branch| {
+            let progress = branch.get_document("progress").ok()?;
+            (branch.get_str("name").ok()? == name).then_some(progress)
+        });
+        let number = |field| {
+            let number = progress.and_then(|progress| progress.get_i64(field).ok());
+            number.and_then(|number| u64::try_from(number).ok())
+        };
+        if let (Some(done), Some(total)) = (number("done"), number("total")) {
+            bar.set_length(total);
+            bar.set_position(done);
         }
     }
 }

@@ -26,7 +26,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("argon-prefix", &["argon-mql"]),
     (
         "argon-server",
-        &["argon-engine", "argon-mql", "argon-upstream", "argon-wire"],
+        &[
+            "argon-engine",
+            "argon-mql",
+            "argon-prefix",
+            "argon-upstream",
+            "argon-wire",
+        ],
     ),
     ("argon-storage", &[]),
     (

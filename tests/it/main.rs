@@ -13,5 +13,6 @@ mod licenses;
 mod malformed;
 mod metadata;
 mod operators;
+mod prefix;
 mod startup;
 mod tidy;

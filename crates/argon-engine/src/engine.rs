@@ -541,23 +541,35 @@ impl Engine {
         let _one_at_a_time = self.changing.lock().await;
         self.reload().await?;
         let branch = self.find(project, name)?;
+        self.check_droppable(&branch)?;
+        self.shared.store.drop_branch(branch.id()).await?;
+        self.catalog.write().remove_branch(&branch);
+        Ok(())
+    }
+
+    /// Whether `branch` could be dropped now.
+    ///
+    /// # Errors
+    /// [`Error::MainBranch`], [`Error::HasChildren`].
+    pub fn check_droppable(&self, branch: &Branch) -> Result<()> {
         if branch.meta.wire_name == MAIN {
-            return Err(Error::MainBranch(project.to_owned()));
+            return Err(Error::MainBranch(branch.project.to_string()));
         }
         {
             let catalog = self.catalog.read();
             let children: Vec<&str> = catalog
-                .project(project)
+                .project(&branch.project)
                 .into_iter()
                 .flat_map(|project| project.children(branch.id()))
                 .map(|child| child.meta.name.as_str())
                 .collect();
             if !children.is_empty() {
-                return Err(Error::HasChildren(name.to_owned(), children.join(", ")));
+                return Err(Error::HasChildren(
+                    branch.meta.name.clone(),
+                    children.join(", "),
+                ));
             }
         }
-        self.shared.store.drop_branch(branch.id()).await?;
-        self.catalog.write().remove_branch(&branch);
         Ok(())
     }
 

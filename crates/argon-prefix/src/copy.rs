@@ -24,24 +24,34 @@ pub struct Item {
     pub is_view: bool,
     /// Whether it is capped: it cannot be read at a point in time.
     pub is_capped: bool,
-    /// The command that makes it.
+    /// Whether it has a collation, which its indexes have unless they say otherwise.
+    pub has_collation: bool,
+    /// The command that makes it, without its database.
     pub create: Bytes,
+}
+
+/// Refuses a new branch if a collection of the upstream database has its prefix already.
+///
+/// # Errors
+/// [`Refused`].
+pub fn check_free(target: &Names, listing: &[Bytes]) -> Result<(), Refused> {
+    let upstream_names = listing.iter().filter_map(|item| name_of(item));
+    match target.collides(upstream_names) {
+        None => Ok(()),
+        Some(taken) => Err(Refused::namespace(format!(
+            "'{}' of '{}' begins with '{}', as the collections of the new branch would: give the branch another name",
+            BStr::new(taken),
+            target.upstream(),
+            target.prefix()
+        ))),
+    }
 }
 
 /// What to copy from the branch of `source` to that of `target`, given the upstream's `listCollections` in full.
 ///
 /// # Errors
-/// [`Refused`] if a collection's name gets too long, if one cannot be copied, or if the prefix is in use.
+/// [`Refused`] if a collection's name gets too long, or if one cannot be copied.
 pub fn plan(source: &Names, target: &Names, listing: &[Bytes]) -> Result<Vec<Item>, Refused> {
-    let upstream_names = listing.iter().filter_map(|item| name_of(item));
-    if let Some(taken) = Names::collides(target.prefix(), upstream_names) {
-        return Err(Refused::namespace(format!(
-            "'{}' of '{}' begins with '{}', as the collections of the new branch would: give the branch another name",
-            BStr::new(taken),
-            target.upstream(),
-            target.prefix()
-        )));
-    }
     let mut items = Vec::new();
     for item in listing {
         let Some(from) = name_of(item) else { continue };
@@ -90,7 +100,6 @@ fn copied(target: &Names, from: &[u8], shown: Doc<'_>) -> Result<Item, Refused> 
     {
         create.append("idIndex", ValueRef::Document(index));
     }
-    create.append("$db", ValueRef::String(BStr::new(target.client())));
     let create = create.finish();
     let create = match command(target, &|_| false, &create)? {
         Rewritten::Forward { body, .. } => body.unwrap_or(create),
@@ -101,17 +110,18 @@ fn copied(target: &Names, from: &[u8], shown: Doc<'_>) -> Result<Item, Refused> 
         from: from.to_str_lossy().into_owned(),
         to: to.to_str_lossy().into_owned(),
         is_view: kind == "view",
+        has_collation: options.get("collation").is_some(),
         is_capped: matches!(options.get("capped"), Some(ValueRef::Bool(true))),
         create,
     })
 }
 
-/// The command that copies an item's documents on the server, read at `at` where that is possible.
+/// The command, without its database, that copies an item's documents on the server: read at `at`, or as they come.
 ///
 /// `$merge` and not `$out`: it keeps the collection that was made with its options, and its writes never stand under
 /// another name, where a watcher of main would see them.
 #[must_use]
-pub fn documents(names: &Names, item: &Item, at: Option<bson::Timestamp>) -> RawDocumentBuf {
+pub fn documents(item: &Item, at: Option<bson::Timestamp>) -> RawDocumentBuf {
     let mut command = rawdoc! {
         "aggregate": item.from.as_str(),
         "pipeline": [{ "$merge": {
@@ -131,15 +141,13 @@ pub fn documents(names: &Names, item: &Item, at: Option<bson::Timestamp>) -> Raw
             rawdoc! { "level": "snapshot", "atClusterTime": at },
         );
     }
-    command.append(cstr!("$db"), names.upstream());
     command
 }
 
-/// The command that makes an item's indexes, given the specifications that `listIndexes` gives for the original;
+/// The command that makes an item's indexes, without its database, given the specifications that `listIndexes` gives for the original;
 /// `None` if it has but the one that came with the collection.
 #[must_use]
 pub fn indexes<'i>(
-    names: &Names,
     item: &Item,
     specifications: impl IntoIterator<Item = &'i [u8]>,
 ) -> Option<RawDocumentBuf> {
@@ -155,6 +163,12 @@ pub fn indexes<'i>(
         for element in doc.iter().filter(|element| element.key() != "ns") {
             index.append_element(&element);
         }
+        // Without one of its own an index would take the collection's.
+        if item.has_collation && doc.get("collation").is_none() {
+            let collation = index.open_document("collation");
+            index.append("locale", ValueRef::String(BStr::new("simple")));
+            index.close(collation);
+        }
         let index = RawDocumentBuf::from_bytes(index.finish().to_vec()).ok()?;
         list.push(RawBson::Document(index));
     }
@@ -163,7 +177,6 @@ pub fn indexes<'i>(
             "createIndexes": item.to.as_str(),
             "indexes": list,
             "writeConcern": { "w": "majority" },
-            "$db": names.upstream(),
         }
     })
 }

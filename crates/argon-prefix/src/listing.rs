@@ -10,6 +10,9 @@ use crate::stream::between;
 use crate::table::Spot;
 use crate::walk::Walk;
 
+/// Where MongoDB keeps the definitions of a database's views.
+const VIEWS: &str = "system.views";
+
 /// The filter with which the upstream is asked for the collections of the branch.
 ///
 /// The client's own filter speaks of the client's names: it is run over what [`listed`] gives.
@@ -18,7 +21,7 @@ pub fn filter(names: &Names) -> RawDocumentBuf {
     if names.prefix().is_empty() {
         return RawDocumentBuf::new();
     }
-    rawdoc! { "name": between(names.prefix()) }
+    rawdoc! { "$or": [{ "name": between(names.prefix()) }, { "name": VIEWS }] }
 }
 
 /// A collection as the upstream lists it, with the client's names; `None` if it is not the branch's.
@@ -28,7 +31,12 @@ pub fn listed(names: &Names, item: &[u8]) -> Option<Bytes> {
     let Some(ValueRef::String(upstream)) = doc.get("name") else {
         return None;
     };
-    let name = names.to_client(upstream)?;
+    let name = if **upstream == *VIEWS.as_bytes() {
+        // Of the upstream as a whole, and shown under its own name.
+        upstream
+    } else {
+        names.to_client(upstream)?
+    };
     if names.is_identity() {
         return Some(Bytes::copy_from_slice(item));
     }

@@ -37,7 +37,7 @@ pub fn to_client(names: &Names, text: &[u8]) -> Option<Vec<u8>> {
                 in_word = true;
                 continue;
             }
-            if after.starts_with(b"$cmd") {
+            if after.starts_with(b"$cmd") || after.starts_with(b"'") {
                 out.extend_from_slice(&client);
                 rest = after;
                 in_word = true;
@@ -95,6 +95,10 @@ mod tests {
         check(
             "shop.system.buckets.branch_x_t is full",
             "shop~x.system.buckets.t is full",
+        );
+        check(
+            "Invalid namespace specified 'shop.'",
+            "Invalid namespace specified 'shop~x.'",
         );
         check("a_branch_x_y", "a_branch_x_y");
         check("shop.users of main", "shop.users of main");

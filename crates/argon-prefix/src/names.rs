@@ -98,17 +98,14 @@ impl Names {
         &self.reserved
     }
 
-    /// Why a branch with `prefix` cannot be created beside these names: the first collection of the upstream database
-    /// that begins with it.
+    /// Why a branch with these names cannot be created: the first collection of the upstream database that would be its.
     pub fn collides<'c>(
-        prefix: &str,
+        &self,
         upstream_collections: impl IntoIterator<Item = &'c [u8]>,
     ) -> Option<&'c [u8]> {
         upstream_collections.into_iter().find(|name| {
-            name.starts_with(prefix.as_bytes())
-                || name
-                    .strip_prefix(BUCKETS)
-                    .is_some_and(|rest| rest.starts_with(prefix.as_bytes()))
+            let own = name.strip_prefix(BUCKETS).unwrap_or(name);
+            self.to_client(own).is_some()
         })
     }
 
@@ -123,6 +120,10 @@ impl Names {
             if collection == b"system.views" && !self.reserved.is_empty() {
                 return Err(self.not_here(collection));
             }
+            return Ok(Cow::Borrowed(collection));
+        }
+        if collection.is_empty() {
+            // The upstream refuses it, each command in its own words.
             return Ok(Cow::Borrowed(collection));
         }
         self.check_form(collection)?;
@@ -200,12 +201,6 @@ impl Names {
     /// Names that would be legal with the prefix before them, but are not without.
     fn check_form(&self, collection: &[u8]) -> Result<(), Refused> {
         let shown = BStr::new(collection);
-        if collection.is_empty() {
-            let client = &self.client;
-            return Err(Refused::namespace(format!(
-                "Invalid namespace specified '{client}.'"
-            )));
-        }
         if collection.starts_with(b".") {
             return Err(Refused::namespace(format!(
                 "Collection names cannot start with '.': {shown}"
@@ -301,15 +296,20 @@ mod tests {
     #[test]
     fn collections_under_a_new_prefix_collide() {
         let names: [&[u8]; 3] = [b"users", b"branch_a_x", b"system.buckets.branch_t_x"];
-        assert_eq!(Names::collides("branch_a_", names), Some(names[1]));
-        assert_eq!(Names::collides("branch_t_", names), Some(names[2]));
-        assert_eq!(Names::collides("branch_b_", names), None);
+        let check = |prefix: &str, others: &[&str], expected| {
+            let new = Names::new("shop~new", "shop", prefix, others.iter().copied());
+            assert_eq!(new.collides(names), expected, "{prefix}");
+        };
+        check("branch_a_", &[], Some(names[1]));
+        check("branch_t_", &[], Some(names[2]));
+        check("branch_b_", &[], None);
+        // Another branch's, whose name only begins like the new one's.
+        check("branch_", &["branch_a_", "branch_t_"], None);
     }
 
     #[test]
     fn names_that_no_collection_has_are_refused() {
         for name in [
-            "",
             ".x",
             "$x",
             "$cmd",

@@ -12,6 +12,7 @@ const UNION: &[Field] = &[("coll", Spot::Collection), ("pipeline", Spot::Pipelin
 ///
 /// Source: MongoDB manual, "Aggregation Stages".
 pub(crate) const STAGES: &[Field] = &[
+    ("$_internalInhibitOptimization", Spot::Nothing),
     ("$addFields", Spot::Nothing),
     ("$bucket", Spot::Nothing),
     ("$bucketAuto", Spot::Nothing),

@@ -57,15 +57,15 @@ impl Totals {
         for element in Doc::new(whole).iter() {
             let value = match &**element.key() {
                 b"db" => ValueRef::String(BStr::new(names.client())),
-                b"collections" => ValueRef::Int64(self.collections),
-                b"views" => ValueRef::Int64(self.views),
-                b"objects" => ValueRef::Int64(to_i64(self.objects)),
+                b"collections" => count(self.collections),
+                b"views" => count(self.views),
+                b"objects" => count(to_i64(self.objects)),
                 b"avgObjSize" if self.objects > 0.0 => ValueRef::Double(self.data / self.objects),
                 b"avgObjSize" => ValueRef::Double(0.0),
                 b"dataSize" => ValueRef::Double(self.data / scale),
                 b"storageSize" => ValueRef::Double(self.storage / scale),
                 b"freeStorageSize" => ValueRef::Double(self.free / scale),
-                b"indexes" => ValueRef::Int64(to_i64(self.indexes)),
+                b"indexes" => count(to_i64(self.indexes)),
                 b"indexSize" => ValueRef::Double(self.index_bytes / scale),
                 b"indexFreeStorageSize" => ValueRef::Double(self.index_free / scale),
                 b"totalSize" => ValueRef::Double((self.storage + self.index_bytes) / scale),
@@ -88,6 +88,11 @@ fn as_f64(value: ValueRef<'_>) -> f64 {
         ValueRef::Int64(number) => number as f64,
         _ => 0.0,
     }
+}
+
+/// A count, in the smallest type that holds it, as mongod gives it.
+fn count(number: i64) -> ValueRef<'static> {
+    i32::try_from(number).map_or(ValueRef::Int64(number), ValueRef::Int32)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "counts are far below 2^53")]

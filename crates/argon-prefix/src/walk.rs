@@ -47,6 +47,13 @@ pub fn command(
         return Ok(Rewritten::Unknown);
     };
     let shape = match row.kind {
+        // Beside no branch a database is the upstream's as a whole.
+        _ if names.is_transparent() => {
+            return Ok(Rewritten::Forward {
+                body: None,
+                shape: Shape::Plain,
+            });
+        }
         Kind::Forwarded(shape) => shape,
         Kind::Composed(composed) => return Ok(Rewritten::Composed(composed)),
         Kind::MainOnly if names.prefix().is_empty() => Shape::Plain,

@@ -86,10 +86,18 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, peer: Sock
                 None => Ok((frame, None)),
                 Some(passthrough) => match passthrough.claim(&shared, frame, &limits).await {
                     Ok(Claim::Own(frame, compressor)) => Ok((frame, compressor)),
-                    Ok(Claim::Theirs(request, compressor)) => {
+                    Ok(Claim::Theirs(request, compressor, rewriting)) => {
                         let (stream, input) = (&mut stream, &mut input);
-                        let going =
-                            forward(&shared, passthrough, stream, input, request, compressor).await;
+                        let going = forward(
+                            &shared,
+                            passthrough,
+                            stream,
+                            input,
+                            request,
+                            compressor,
+                            rewriting,
+                        )
+                        .await;
                         if !going || shared.is_stopping() {
                             return;
                         }

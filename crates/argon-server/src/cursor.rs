@@ -143,6 +143,11 @@ impl Cursors {
         });
     }
 
+    /// Whether cursor `id` is open.
+    pub(crate) fn has(&self, id: i64) -> bool {
+        self.open.lock().contains_key(&id)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.open.lock().len()

@@ -5,6 +5,7 @@
 //! scratch     temporary files
 //! connection  bytes ⇄ messages               request, reply, error        a command in, an answer out
 //! command     the table of commands, a file each         upstream                     passes on what another MongoDB keeps
+//! prefix      branches kept as prefixed collections of another MongoDB
 //! ```
 //!
 //! A request, start to finish: `connection` reads bytes and has `argon-wire` make a message of them; `request` reads what
@@ -17,6 +18,7 @@ mod cursor;
 mod error;
 mod legacy;
 mod operation;
+mod prefix;
 mod recent_log;
 mod reply;
 mod request;

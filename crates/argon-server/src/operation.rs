@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::connection::Connection;
+use crate::prefix::Progress;
 use crate::request::Request;
 
 /// The commands that are running.
@@ -28,6 +29,8 @@ pub(crate) struct Operation {
     pub(crate) database: String,
     pub(crate) lsid: Option<Bytes>,
     pub(crate) started: Instant,
+    /// How far it is, where it takes long enough to ask.
+    pub(crate) progress: Mutex<Option<Arc<Progress>>>,
     deadline: Option<Instant>,
     killed: AtomicBool,
 }
@@ -51,6 +54,7 @@ impl Operations {
             started: Instant::now(),
             // There it is how long to wait for documents, not how long to work.
             deadline: request.deadline.filter(|_| request.name() != "getMore"),
+            progress: Mutex::new(None),
             killed: AtomicBool::new(false),
         });
         self.running.lock().insert(id, Arc::clone(&operation));

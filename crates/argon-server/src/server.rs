@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::connection::{self, Connection};
 use crate::cursor::Cursors;
 use crate::operation::Operations;
+use crate::prefix;
 use crate::recent_log::RecentLog;
 use crate::scratch::Scratch;
 use crate::session::Sessions;
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) operations: Operations,
     pub(crate) passthrough: Option<Passthrough>,
+    pub(crate) prefix_routes: prefix::Routes,
+    pub(crate) prefix_jobs: prefix::Jobs,
     /// The open connections, by number.
     pub(crate) connections: Mutex<HashMap<i32, Arc<Connection>>>,
     pub(crate) counters: Counters,
@@ -146,6 +149,8 @@ impl Server {
             cursors: Cursors::default(),
             sessions: Sessions::default(),
             operations: Operations::default(),
+            prefix_routes: prefix::Routes::default(),
+            prefix_jobs: prefix::Jobs::default(),
             connections: Mutex::default(),
             counters: Counters::default(),
             ttl_seconds: AtomicU64::new(TTL_SECONDS),
@@ -167,6 +172,7 @@ impl Server {
         let reaper = tokio::spawn(reap(Arc::clone(&state)));
         let expiry = tokio::spawn(expire(Arc::clone(&state)));
         let following = tokio::spawn(follow(Arc::clone(&state)));
+        let jobs = tokio::spawn(prefix::watch(Arc::clone(&state), state.stopping.clone()));
         tokio::pin!(stop);
         loop {
             tokio::select! {
@@ -193,6 +199,7 @@ impl Server {
         }
         // The store is closed next: a write that was begun comes to its end first.
         let _ = tokio::time::timeout(DRAIN, expiry).await;
+        let _ = tokio::time::timeout(DRAIN, jobs).await;
     }
 }
 

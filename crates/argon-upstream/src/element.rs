@@ -113,6 +113,14 @@ pub(crate) fn int32(bytes: &[u8]) -> Option<i32> {
         .map(|four| i32::from_le_bytes(*four))
 }
 
+/// Writes the length of `message`, a whole one, into its header.
+pub(crate) fn patch_length(message: &mut [u8]) {
+    let length = i32::try_from(message.len()).unwrap_or(i32::MAX);
+    if let Some(place) = message.first_chunk_mut::<4>() {
+        *place = length.to_le_bytes();
+    }
+}
+
 fn cstring(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|byte| *byte == 0)?;
     bytes.get(..end)

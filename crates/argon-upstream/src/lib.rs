@@ -400,6 +400,11 @@ impl Exchange {
         &self.reply
     }
 
+    /// The answer, to be changed before it is passed on.
+    pub fn reply_mut(&mut self) -> &mut Reply {
+        &mut self.reply
+    }
+
     /// Gives the answer away.
     #[must_use]
     pub fn into_reply(self) -> Reply {

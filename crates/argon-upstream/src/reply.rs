@@ -53,6 +53,23 @@ impl Reply {
         self.frame.get(self.facts.body.clone()).unwrap_or_default()
     }
 
+    /// Puts another document in the place of the one that came; an answer that could not be read stays as it is.
+    pub fn replace_body(&mut self, body: &[u8]) {
+        let start = self.facts.body.start;
+        if start == 0 {
+            return;
+        }
+        let mut frame = BytesMut::with_capacity(start + body.len());
+        frame.extend_from_slice(self.frame.get(..start).unwrap_or_default());
+        frame.extend_from_slice(body);
+        element::patch_length(&mut frame);
+        // A checksum that the server may have put behind the old one is gone with it.
+        if let Some(flags) = frame.get_mut(16) {
+            *flags &= !1;
+        }
+        *self = Reply::read(frame);
+    }
+
     /// Whether another answer follows that nobody has to ask for (exhaust).
     #[must_use]
     pub fn has_more(&self) -> bool {

@@ -261,6 +261,21 @@ impl Request {
         }
     }
 
+    /// The request with another command document in the place of the one that came; document sequences stay. `None` if
+    /// that document is not sound as far as routing looks.
+    #[must_use]
+    pub fn with_body(&self, body: &[u8]) -> Option<Request> {
+        let (before, after) = (..self.body.start, self.body.end..);
+        let mut frame = BytesMut::with_capacity(self.frame.len() + body.len());
+        frame.extend_from_slice(self.frame.get(before).unwrap_or_default());
+        frame.extend_from_slice(body);
+        frame.extend_from_slice(self.frame.get(after).unwrap_or_default());
+        element::patch_length(&mut frame);
+        let mut request = Request::read(frame).ok()?;
+        request.refresh_checksum();
+        Some(request)
+    }
+
     fn refresh_checksum(&mut self) {
         if self.flags.contains(MsgFlags::CHECKSUM_PRESENT) {
             argon_wire::write_checksum(&mut self.frame);

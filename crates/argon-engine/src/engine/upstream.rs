@@ -29,6 +29,14 @@ impl Engine {
         self.catalog.read().project(name).is_some()
     }
 
+    /// The branch called `name` (or known by that name on the wire) of `project`.
+    ///
+    /// # Errors
+    /// [`Error::ProjectNotFound`], [`Error::BranchNotFound`].
+    pub fn branch(&self, project: &str, name: &str) -> Result<Arc<Branch>> {
+        self.find(project, name)
+    }
+
     /// The branch that the database called `name` means, if it is one in the upstream; `None` if it is any other.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! `dbStats`: sizes and counts of a database.
 
-use argon_mql::ValueRef;
+use argon_mql::{Doc, ValueRef};
 
 use super::coll_stats::{number, scale_of};
 use super::{Access, Command, Cx, query, text};
 use crate::error::Result;
+use crate::prefix;
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, unknown_field};
 
@@ -19,6 +20,7 @@ pub(super) const COMMAND: Command = Command {
 #[expect(clippy::cast_precision_loss, reason = "MongoDB gives these as doubles")]
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let mut scale = 1;
+    let mut free_storage = false;
     for element in cx.request.arguments().skip(1) {
         match &**element.key() {
             b"scale" => {
@@ -27,10 +29,25 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                     element,
                 })?
             }
-            b"freeStorage" => {}
+            b"freeStorage" => {
+                free_storage = !matches!(
+                    element.value(),
+                    ValueRef::Bool(false)
+                        | ValueRef::Int32(0)
+                        | ValueRef::Int64(0)
+                        | ValueRef::Double(0.0)
+                );
+            }
             key if is_generic(key) => {}
             _ => return Err(unknown_field("dbStats", element.key())),
         }
+    }
+    if let Some(names) = prefix::names(cx.shared, &cx.request.database).await? {
+        let upstream = cx.shared.upstream()?;
+        let stats = prefix::db_stats(upstream, &names, scale as f64, free_storage).await?;
+        let mut reply = Reply::ok();
+        reply.doc().append_all(Doc::new(&stats));
+        return Ok(reply);
     }
     let state = query::state(cx).await?;
     let (mut collections, mut objects, mut data, mut indexes, mut index_bytes) = (0, 0, 0, 0, 0);

@@ -4,6 +4,7 @@ use argon_mql::ValueRef;
 
 use super::{Access, Command, Cx, write};
 use crate::error::Result;
+use crate::prefix;
 use crate::reply::Reply;
 use crate::request::{is_generic, unknown_field};
 
@@ -29,6 +30,10 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             5_255_100,
             "Have to pass 1 as 'dropDatabase' parameter",
         ));
+    }
+    if let Some(names) = prefix::names(cx.shared, &cx.request.database).await? {
+        prefix::drop_database(cx.shared.upstream()?, &names).await?;
+        return Ok(Reply::ok());
     }
     if cx
         .shared

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{Access, Command, Cx, batch, create, list_indexes, query, text};
 use crate::error::Result;
+use crate::prefix;
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, unknown_field};
 
@@ -41,6 +42,18 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         }
     }
     let filter = Filter::parse(filter, &ParseContext::new())?;
+    let namespace = format!("{}.$cmd.listCollections", cx.request.database);
+    if let Some(names) = prefix::names(cx.shared, &cx.request.database).await? {
+        let mut documents = Vec::new();
+        let check = || cx.operation.check();
+        for item in prefix::list_collections(cx.shared.upstream()?, &names).await? {
+            if !filter.matches(&item, &cx.env(Vec::new(), &check))? {
+                continue;
+            }
+            documents.push(if name_only { named(&item) } else { item });
+        }
+        return batch::listing(cx, namespace, documents, batch_size);
+    }
     let state = query::state(cx).await?;
     let read_only = cx
         .shared
@@ -113,10 +126,16 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             documents.push(doc);
         }
     }
-    batch::listing(
-        cx,
-        format!("{}.$cmd.listCollections", cx.request.database),
-        documents,
-        batch_size,
-    )
+    batch::listing(cx, namespace, documents, batch_size)
+}
+
+/// What `nameOnly` leaves of an item.
+fn named(item: &[u8]) -> Bytes {
+    let mut doc = DocBuf::new();
+    for element in Doc::new(item).iter() {
+        if element.key() == "name" || element.key() == "type" {
+            doc.append_element(&element);
+        }
+    }
+    doc.finish()
 }

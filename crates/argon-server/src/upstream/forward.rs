@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use argon_upstream::{Reply, Request};
+use argon_upstream::{Exchange, Reply, Request};
 use argon_wire::{BytesMut, Compressor, Header, MsgFlags, compress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +12,7 @@ use super::Passthrough;
 use super::failure::translate;
 use crate::connection::{next_request_id, write_msg};
 use crate::error::Error;
+use crate::prefix::Rewriting;
 use crate::server::Shared;
 
 /// What a client sends before it has its answer is read ahead up to this many bytes. A connection that is not read does
@@ -26,6 +27,7 @@ pub(crate) async fn forward(
     input: &mut BytesMut,
     mut request: Box<Request>,
     compressor: Option<Compressor>,
+    rewriting: Option<Rewriting>,
 ) -> bool {
     shared.counters.requests.fetch_add(1, Ordering::Relaxed);
     let upstream = &passthrough.upstream;
@@ -51,6 +53,12 @@ pub(crate) async fn forward(
     if request.command() == "dropDatabase" && !exchange.reply().has_error() {
         passthrough.databases.forget(request.database());
     }
+    let rewrite = |exchange: &mut Exchange| {
+        if let Some(rewriting) = &rewriting {
+            rewriting.reply(exchange.reply_mut());
+        }
+    };
+    rewrite(&mut exchange);
     while exchange.reply().has_more() {
         if !answer(shared, stream, exchange.reply().frame(), compressor).await {
             return false;
@@ -65,6 +73,7 @@ pub(crate) async fn forward(
             tracing::debug!(%error, "connection closed: an exhausted cursor is lost");
             return false;
         }
+        rewrite(&mut exchange);
     }
     let reply: Reply = exchange.into_reply();
     answer(shared, stream, &translate(reply), compressor).await

@@ -22,6 +22,7 @@ use argon_upstream::{Request, Upstream};
 use argon_wire::{Bytes, BytesMut, Compressor, Limits, inflate};
 
 use crate::error::{Error, Result};
+use crate::prefix::{self, Claimed, Rewriting};
 use crate::server::Shared;
 use databases::Databases;
 
@@ -74,7 +75,7 @@ pub(crate) struct Passthrough {
     pub(crate) upstream: Arc<Upstream>,
     databases: Databases,
     new_databases: NewDatabases,
-    own_database: String,
+    pub(crate) own_database: String,
 }
 
 /// Whose command it is.
@@ -82,13 +83,13 @@ pub(crate) enum Claim {
     /// Argon's own, out of its compression.
     Own(BytesMut, Option<Compressor>),
     /// The deployment's.
-    Theirs(Box<Request>, Option<Compressor>),
+    Theirs(Box<Request>, Option<Compressor>, Option<Rewriting>),
     /// Nobody's.
     Refused(Box<Request>, Option<Compressor>, Error),
 }
 
 /// Commands that are Argon's on any database: they are about the connection, the proxy, or branches.
-const OWN_COMMANDS: &[&str] = &[
+pub(crate) const OWN_COMMANDS: &[&str] = &[
     "authenticate",
     "buildInfo",
     "buildinfo",
@@ -140,8 +141,18 @@ impl Passthrough {
             Ok(request) => request,
             Err(frame) => return Ok(Claim::Own(frame, compressor)),
         };
+        let request = match prefix::claim(shared, request).await {
+            Ok(Claimed::Not(request)) => request,
+            Ok(Claimed::Theirs(request, rewriting)) => {
+                return Ok(Claim::Theirs(Box::new(request), compressor, rewriting));
+            }
+            Ok(Claimed::Own(request)) => return Ok(Claim::Own(request.into_frame(), compressor)),
+            Err((request, error)) => {
+                return Ok(Claim::Refused(Box::new(request), compressor, error));
+            }
+        };
         Ok(match self.is_theirs(shared, &request).await {
-            Ok(true) => Claim::Theirs(Box::new(request), compressor),
+            Ok(true) => Claim::Theirs(Box::new(request), compressor, None),
             Ok(false) => Claim::Own(request.into_frame(), compressor),
             Err(error) => Claim::Refused(Box::new(request), compressor, error),
         })
@@ -219,7 +230,9 @@ impl Passthrough {
     fn hides(&self, shared: &Shared, name: &str) -> bool {
         name == self.own_database
             || argon_engine::name::RESERVED.contains(&name)
-            || is_projects(shared, name)
+            // A project's main branch that is kept there is the database itself.
+            || (is_projects(shared, name)
+                && !matches!(shared.engine.upstream_branch(name), Ok(Some(_))))
     }
 
     /// Tells the deployment, too, what a client says about its sessions.
@@ -244,7 +257,7 @@ impl Passthrough {
 }
 
 /// Whether the database called `name` belongs to a project: its main branch, or another one that may be there or not.
-fn is_projects(shared: &Shared, name: &str) -> bool {
+pub(crate) fn is_projects(shared: &Shared, name: &str) -> bool {
     let project = name.split_once('~').map_or(name, |(project, _)| project);
     shared.engine.has_project(project)
 }

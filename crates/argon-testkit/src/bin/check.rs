@@ -1,4 +1,5 @@
-//! Compares case files with a live server: `check mongod|argon|argon-mongodb|upstream [part of a path]`.
+//! Compares case files with a live server:
+//! `check mongod|argon|argon-mongodb|upstream|prefix [part of a path]`.
 
 use std::env;
 use std::process::ExitCode;
@@ -32,12 +33,16 @@ fn main() -> Result<ExitCode> {
             let (_mongod, argon) = argon_on_mongod(&[])?;
             suite::check(argon.addr(), Subject::Argon, &root, &files)?
         }
-        // mongod again, seen through Argon.
+        // mongod again, seen through Argon: its own databases, or a branch among its collections.
         "upstream" => {
             let (_mongod, argon) = argon_on_mongod(&["--new-databases", "upstream"])?;
             suite::check(argon.addr(), Subject::Mongod, &root, &files)?
         }
-        _ => bail!("usage: check mongod|argon|argon-mongodb|upstream [part of a path]"),
+        "prefix" => {
+            let (_mongod, argon) = argon_on_mongod(&[])?;
+            suite::check(argon.addr(), Subject::Prefix, &root, &files)?
+        }
+        _ => bail!("usage: check mongod|argon|argon-mongodb|upstream|prefix [part of a path]"),
     };
     eprintln!("{report}");
     Ok(if report.failures.is_empty() {

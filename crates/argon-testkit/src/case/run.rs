@@ -14,6 +14,8 @@ use crate::client::{Client, is_ok};
 const DB_NAME_BYTES_MAX: usize = 63;
 /// Room for a branch's name after the file's database name.
 const BRANCH_BYTES_MAX: usize = 24;
+/// The branch on which files are played that look at the engine `prefix`.
+const PREFIX_BRANCH: &str = "played-here";
 /// Documents of one file's answers, lest a runaway cursor fill the memory.
 const DOCUMENTS_MAX: usize = 100_000;
 
@@ -38,10 +40,22 @@ const READS: &[&str] = &[
 
 /// Plays `file` and returns the lines of each step's answer.
 ///
+/// With `on_prefix_branch` the file's database is a branch of the engine `prefix`, made for it.
+///
 /// # Errors
 /// If the connection breaks, or the data cannot be loaded.
-pub fn run(client: &mut Client, data: &DataSets, file: &CaseFile) -> Result<Vec<Vec<String>>> {
-    let db = database_name(&file.name);
+pub fn run(
+    client: &mut Client,
+    data: &DataSets,
+    file: &CaseFile,
+    on_prefix_branch: bool,
+) -> Result<Vec<Vec<String>>> {
+    let mut db = database_name(&file.name);
+    if on_prefix_branch {
+        let create = rawdoc! {"createBranch": PREFIX_BRANCH, "engine": "prefix"};
+        client.run_ok(&db, &create)?;
+        db = format!("{db}~{PREFIX_BRANCH}");
+    }
     let mut given = file.to_text("");
     for load in &file.data {
         given.push_str(&data.get(&load.data_set)?.text);

@@ -7,6 +7,7 @@ use argon_mql::ValueRef;
 use super::{describe, project};
 use crate::command::{Access, Command, Cx};
 use crate::error::{Error, Result};
+use crate::prefix;
 use crate::reply::Reply;
 use crate::request::{Argument, is_generic, unknown_field, wrong_type};
 
@@ -55,20 +56,37 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let engine = &cx.shared.engine;
     let project = project(cx)?;
     if asked == Some(BranchEngine::Prefix) {
-        return Err(Error::bad_value(
-            "engine 'prefix' needs an upstream MongoDB, and none is configured",
-        ));
+        cx.shared.upstream()?;
     }
-    let branch = match engine.engine_of_fork(project, from, asked).await? {
-        BranchEngine::Wal => engine.create_branch(project, &name, from, point).await?,
-        BranchEngine::Prefix => {
-            return Err(Error::from(argon_engine::Error::KeptUpstream(
-                project.to_owned(),
-            )));
+    // A database of the upstream becomes a project with its first branch there.
+    let adopts = asked == Some(BranchEngine::Prefix) && !engine.has_project(project);
+    if adopts || engine.engine_of_fork(project, from, asked).await? == BranchEngine::Prefix {
+        if point.is_some() {
+            return Err(Error::bad_value(
+                "'at' needs a history, and branches of the engine 'prefix' have none",
+            ));
         }
-    };
+        return copied(cx, project, &name, from).await;
+    }
+    let branch = engine.create_branch(project, &name, from, point).await?;
     let mut reply = Reply::ok();
     let parent = branch.parent().map(|parent| parent.meta.name.clone());
     describe(reply.doc(), &branch, parent.as_deref());
+    Ok(reply)
+}
+
+/// Makes a branch by copying its parent's collections in the upstream MongoDB.
+async fn copied(cx: &Cx<'_>, project: &str, name: &str, from: &str) -> Result<Reply> {
+    let (branch, copied) = prefix::create_branch(cx, project, name, from).await?;
+    let mut reply = Reply::ok();
+    let parent = branch.parent().map(|parent| parent.meta.name.clone());
+    let doc = reply.doc();
+    describe(doc, &branch, parent.as_deref());
+    let open = doc.open_document("copied");
+    let number = |count: u64| ValueRef::Int64(i64::try_from(count).unwrap_or(i64::MAX));
+    doc.append("collections", number(copied.collections));
+    doc.append("documents", number(copied.documents));
+    doc.append("atOneTime", ValueRef::Bool(copied.at_one_time));
+    doc.close(open);
     Ok(reply)
 }

@@ -1,10 +1,12 @@
 //! `dropBranch`.
 
+use argon_engine::BranchEngine;
 use argon_mql::ValueRef;
 
 use super::project;
 use crate::command::{Access, Command, Cx, text};
 use crate::error::Result;
+use crate::prefix;
 use crate::reply::Reply;
 use crate::request::{is_generic, unknown_field, wrong_type};
 
@@ -26,6 +28,14 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             return Err(unknown_field("dropBranch", element.key()));
         }
     }
-    cx.shared.engine.drop_branch(project(cx)?, &name).await?;
+    let project = project(cx)?;
+    let engine = &cx.shared.engine;
+    engine.refresh().await?;
+    match engine.branch(project, &name)? {
+        branch if branch.meta.engine == BranchEngine::Prefix => {
+            prefix::drop_branch(cx, branch).await?;
+        }
+        _ => engine.drop_branch(project, &name).await?,
+    }
     Ok(Reply::ok().with("dropped", text(&name)))
 }

@@ -1,5 +1,7 @@
 //! `dropProject`: drops a project with all its branches and their history.
 
+use argon_mql::ErrorCode;
+
 use super::project;
 use crate::command::{Access, Command, Cx, text};
 use crate::error::{Error, Result};
@@ -36,6 +38,17 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         return Err(Error::bad_value(format!(
             "dropProject needs {{confirm: '{project}'}}"
         )));
+    }
+    if let Some(main) = cx.shared.engine.upstream_branch(project)?
+        && !main.beside.is_empty()
+    {
+        return Err(Error::new(
+            ErrorCode::IllegalOperation,
+            format!(
+                "project '{project}' has branches of the engine 'prefix' ({}): drop them first",
+                main.beside.join(", ")
+            ),
+        ));
     }
     cx.shared.engine.drop_project(project).await?;
     Ok(Reply::ok().with("dropped", text(project)))

@@ -58,7 +58,9 @@ fn describe(doc: &mut DocBuf, branch: &Branch, parent: Option<&str>) {
     );
     if let Some(parent) = parent {
         doc.append("parent", text(parent));
-        doc.append("baseLsn", ValueRef::Int64(meta.base().0.cast_signed()));
+        if meta.engine == BranchEngine::Wal {
+            doc.append("baseLsn", ValueRef::Int64(meta.base().0.cast_signed()));
+        }
     }
     doc.append("createdAt", ValueRef::DateTime(meta.created_at_ms));
 }

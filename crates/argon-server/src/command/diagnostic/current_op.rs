@@ -179,6 +179,14 @@ fn describe(operation: &Operation, doc: &mut DocBuf) {
     let collection = collection.as_deref().unwrap_or(none);
     doc.append("ns", text(&format!("{}.{collection}", operation.database)));
     doc.append("command", ValueRef::Document(command));
+    if let Some(progress) = &*operation.progress.lock() {
+        let (done, total) = progress.now();
+        doc.append("msg", text(&format!("Copying documents: {done}/{total}")));
+        let progress = doc.open_document("progress");
+        doc.append("done", ValueRef::Int64(done));
+        doc.append("total", ValueRef::Int64(total));
+        doc.close(progress);
+    }
     doc.append("numYields", ValueRef::Int32(0));
     // Readers hold an immutable state and writers a moment's lock: nobody waits for anybody's.
     for field in ["locks", "lockStats"] {

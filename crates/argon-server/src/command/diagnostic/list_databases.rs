@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use argon_engine::{Branch, Database};
+use argon_engine::{Branch, BranchEngine, Database};
 use argon_mql::filter::Filter;
 use argon_mql::{Doc, DocBuf, ParseContext, ValueRef};
 use bytes::Bytes;
 
 use crate::command::{Access, Command, Cx, text};
 use crate::error::Result;
+use crate::prefix;
 use crate::reply::Reply;
 use crate::request::Argument;
 
@@ -123,12 +124,17 @@ fn branches(cx: &Cx<'_>) -> Vec<Arc<Branch>> {
         })
         .flatten()
         .map(|info| info.branch)
+        // Main branches that are kept in the upstream are databases there, and listed with them.
+        .filter(|branch| branch.meta.engine == BranchEngine::Wal || branch.parent().is_some())
         .collect()
 }
 
 /// Bytes of the documents that the branch shows. Branches share them, so the sum may exceed what the disk holds.
 async fn size(cx: &Cx<'_>, branch: &Arc<Branch>) -> Result<Size> {
     let engine = &cx.shared.engine;
+    if branch.meta.engine == BranchEngine::Prefix {
+        return size_in_upstream(cx, branch).await;
+    }
     // A listing must not push out of memory what clients work on: what is not in memory is read while there is room.
     if !branch.is_loaded() && engine.cached_bytes() >= engine.cache_bytes_max() {
         return Ok(Size {
@@ -152,6 +158,30 @@ async fn size(cx: &Cx<'_>, branch: &Arc<Branch>) -> Result<Size> {
             .sum(),
         empty: state.collections().next().is_none(),
     })
+}
+
+/// Bytes that a branch takes in the upstream; nothing while it is copied.
+async fn size_in_upstream(cx: &Cx<'_>, branch: &Arc<Branch>) -> Result<Size> {
+    let mut size = Size {
+        bytes: 0,
+        empty: false,
+    };
+    if cx.shared.prefix_jobs.find(branch.id()).is_some() {
+        return Ok(size);
+    }
+    if let Ok(Some(names)) = prefix::names(cx.shared, &branch.database).await {
+        let stats = prefix::db_stats(cx.shared.upstream()?, &names, 1.0, false).await?;
+        if let Some(ValueRef::Double(total)) = Doc::new(&stats).get("totalSize") {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a size in bytes"
+            )]
+            let bytes = total as u64;
+            size.bytes = bytes;
+        }
+    }
+    Ok(size)
 }
 
 fn describe(name: &str, size: Option<Size>) -> Bytes {
