@@ -16,3 +16,4 @@ mod operators;
 mod prefix;
 mod startup;
 mod tidy;
+mod upstream;

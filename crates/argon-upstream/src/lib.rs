@@ -12,7 +12,8 @@
 //! a server that fails is left and found again by itself; waiting is bounded by `serverSelectionTimeoutMS`. Dropping a
 //! call before its answer closes its connection, which has the server end the command.
 //!
-//! What it does not do: it has no query language, retries nothing that may have been run, and answers nothing itself.
+//! What it does not do: it has no query language, retries nothing that may have been run (but a retryable write, which
+//! the server then knows), and answers nothing itself.
 //!
 //! To run a rewritten command and look at its answer:
 //!
@@ -63,6 +64,10 @@ use crate::topology::Watch;
 pub use error::{Error, Result};
 pub use reply::Reply;
 pub use request::Request;
+
+/// How often a write under a number of its own is sent in all before its failure is the client's affair. A member that steps
+/// down may interrupt it more than once, and drivers try again but once. Routers do the same.
+const TRIES_MAX: u32 = 3;
 
 /// How often idle connections and forgotten pins are looked for.
 const REAP: Duration = Duration::from_secs(10);
@@ -148,6 +153,23 @@ impl Upstream {
     /// # Errors
     /// Whatever keeps the answer from coming; a command that failed is an answer.
     pub async fn send(&self, request: &mut Request) -> Result<Option<Exchange>> {
+        let mut tries = 1;
+        loop {
+            let sent = self.send_once(request).await;
+            let interrupted = match &sent {
+                Ok(Some(exchange)) => exchange.reply.has_state_change(),
+                Err(Error::Lost { .. }) => self.is_replicated(),
+                _ => false,
+            };
+            if !interrupted || tries == TRIES_MAX || !request.is_repeatable() {
+                return sent;
+            }
+            tries += 1;
+        }
+    }
+
+    /// Sends `request` once, and waits for the answer.
+    async fn send_once(&self, request: &mut Request) -> Result<Option<Exchange>> {
         let (mut lease, server) = self.sent(request).await?;
         if request.is_silent() {
             // The server is through with it once it answers what comes after it. Until then the client's next command,
@@ -173,6 +195,26 @@ impl Upstream {
             None
         };
         Ok(Some(Exchange { reply, lease }))
+    }
+
+    /// Kills the cursor that `request` fetches from: its client left while it waited, and will not come back for it.
+    ///
+    /// A server ends most commands when their connection ends, but not a `getMore` that waits for documents.
+    pub fn abandon(self: &Arc<Self>, request: &Request) {
+        let Some(cursor) = request.cursor() else {
+            return;
+        };
+        let Some(collection) = request.text("collection") else {
+            return;
+        };
+        let command = rawdoc! {"killCursors": collection, "cursors": [cursor]};
+        let database = request.database().to_owned();
+        let upstream = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(error) = upstream.command(&database, command).await {
+                tracing::debug!(%error, "a cursor whose client left is left to its time-out");
+            }
+        });
     }
 
     /// Runs a command of our own on the primary, and gives its answer's document, be it `ok: 1` or not.
@@ -359,7 +401,7 @@ impl Upstream {
         {
             self.transactions.pin(lsid.into(), number, server);
         }
-        if reply.code().is_some_and(is_state_change) {
+        if reply.has_state_change() {
             server.suspect("it is not primary any more, or shuts down");
         }
     }

@@ -6,6 +6,7 @@ use argon_wire::MsgFlags;
 use bytes::BytesMut;
 
 use crate::element::{self, elements};
+use crate::is_state_change;
 
 /// Bytes of a message's header and flags, and of the section's kind.
 const BODY: usize = 21;
@@ -87,6 +88,16 @@ impl Reply {
     #[must_use]
     pub fn code(&self) -> Option<i64> {
         self.facts.code.filter(|_| self.facts.failed)
+    }
+
+    /// Whether the server says that it is not the primary any more, or goes away.
+    pub(crate) fn has_state_change(&self) -> bool {
+        let concern = || {
+            let concern = element::field(self.body(), "writeConcernError")?;
+            element::field(concern.document()?, "code")?.integer()
+        };
+        self.code().is_some_and(is_state_change)
+            || (self.facts.has_write_concern_error && concern().is_some_and(is_state_change))
     }
 
     /// The cursor that it leaves open, 0 if it left none, `None` if it is no cursor's answer.

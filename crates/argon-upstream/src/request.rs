@@ -141,6 +141,11 @@ impl Request {
         self.txn_number.is_some() && (!self.in_transaction || self.ends_transaction())
     }
 
+    /// Whether it may be sent again although it may have been run: the server knows it by its number.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        self.txn_number.is_some() && !self.in_transaction && !self.is_silent()
+    }
+
     /// Whether it commits or aborts a transaction.
     #[must_use]
     pub fn ends_transaction(&self) -> bool {
@@ -157,6 +162,11 @@ impl Request {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         elements(self.body()).next()?.text()
+    }
+
+    /// The text of the field called `key`.
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
+        element::field(self.body(), key)?.text()
     }
 
     /// The cursors that a `killCursors` names.

@@ -39,7 +39,10 @@ pub(crate) async fn forward(
             biased;
             sent = upstream.send(&mut request) => sent,
             // Dropping the call closes its connection, and the server ends what a client does not wait for any more.
-            () = gone(stream, input) => return false,
+            () = gone(stream, input) => {
+                upstream.abandon(&request);
+                return false;
+            }
         }
     };
     let mut exchange = match sent {
@@ -66,7 +69,10 @@ pub(crate) async fn forward(
         let next = tokio::select! {
             biased;
             next = exchange.next() => next,
-            () = gone(stream, input) => return false,
+            () = gone(stream, input) => {
+                upstream.abandon(&request);
+                return false;
+            }
         };
         if let Err(error) = next {
             // The client waits for the next answer of the same request.
