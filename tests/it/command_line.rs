@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use argon_testkit::mongod::{Mongod, Options};
 use argon_testkit::server::Argon;
 use bson::rawdoc;
 
@@ -290,6 +291,51 @@ fn settings_can_come_from_the_start_and_be_changed_later() {
         String::from_utf8_lossy(&output.stderr).contains("cannot be moved"),
         "{output:?}"
     );
+}
+
+#[test]
+fn the_share_of_new_databases_that_goes_to_the_log_is_heeded_at_once() {
+    let mongod = Mongod::start(Options {
+        replica_set: true,
+        volatile: true,
+    })
+    .unwrap();
+    let uri = format!("mongodb://{}/?replicaSet=rs", mongod.addr());
+    let argon = start(&["--mongodb-uri", &uri]);
+    let mut client = argon.connect().unwrap();
+    let insert = rawdoc! {"insert": "c", "documents": [{"_id": 1}]};
+    let mut is_project = |name: &str| {
+        client.run_ok(name, &insert).unwrap();
+        said(&argon, &["projects", "list"]).contains(name)
+    };
+    assert!(is_project("all"));
+    said(&argon, &["config", "set", "wal.rollout-percent", "0"]);
+    assert!(!is_project("none"));
+    said(&argon, &["config", "set", "wal.rollout-percent", "100"]);
+    said(&argon, &["config", "set", "wal.enabled", "false"]);
+    assert!(!is_project("off"));
+    // What exists stays where it is.
+    assert!(is_project_still(&argon, "all"));
+    said(&argon, &["config", "set", "wal.enabled", "true"]);
+    assert!(!is_project_still(&argon, "off"));
+    for (name, there) in [("all", 0), ("none", 1), ("off", 1)] {
+        let count = mongod
+            .connect()
+            .unwrap()
+            .run_ok(name, &rawdoc! {"count": "c"})
+            .unwrap();
+        assert_eq!(count.get_i32("n").unwrap(), there, "{name}");
+    }
+}
+
+fn is_project_still(argon: &Argon, name: &str) -> bool {
+    let reply = argon
+        .connect()
+        .unwrap()
+        .run_ok(name, &rawdoc! {"count": "c"})
+        .unwrap();
+    assert_eq!(reply.get_i32("n").unwrap(), 1, "{name}");
+    said(argon, &["projects", "list"]).contains(name)
 }
 
 #[test]

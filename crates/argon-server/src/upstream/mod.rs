@@ -6,7 +6,8 @@
 //! ```
 //!
 //! A project wins over a database of the same name there. A name that is neither is looked up, so that what somebody
-//! created there a moment ago is found; then the setting `new-databases` decides.
+//! created there a moment ago is found; then the setting `new-databases` decides, and of what may become projects the share
+//! that `wal.rollout-percent` gives to the log.
 
 mod databases;
 mod failure;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use argon_engine::BranchEngine;
 use argon_mql::ErrorCode;
 use argon_upstream::{Request, Upstream};
 use argon_wire::{Bytes, BytesMut, Compressor, Limits, inflate};
@@ -210,7 +212,11 @@ impl Passthrough {
         if self.new_databases == NewDatabases::Upstream && !names_branch {
             return Ok(true);
         }
-        Ok(self.databases.exists(name).await?)
+        if self.databases.exists(name).await? {
+            return Ok(true);
+        }
+        // It could be made on either side, so the share that goes to the log decides.
+        Ok(!names_branch && shared.engine.engine_of_new(name).await? == BranchEngine::Prefix)
     }
 
     /// What `listDatabases` says of the databases that pass through.
