@@ -68,6 +68,8 @@ impl Shared {
         }
         let mut find = Find::new(BRANCHES, rawdoc! {"_id": {"$in": ids}});
         find.projection = Some(rawdoc! {"_id": 1});
+        // At least as new as what told this process of the branches: one that is missing was there, and is gone.
+        find.level = Level::Majority;
         let found = self.upstream.query(&find).await?.documents;
         let alive: HashSet<BranchId> = found.iter().filter_map(|found| id(found)).collect();
         for branch in active {

@@ -24,9 +24,10 @@ const BACKOFF_MAX: Duration = Duration::from_millis(200);
 const NOT_PRIMARY: &[i32] = &[10107, 13435, 10058, 13436, 133];
 
 /// Codes that leave open whether the command was executed: the "node is recovering" and retryable ones of the
-/// specification "Retryable Writes", and the write concern that was not met in time (64, 50, 100).
+/// specification "Retryable Writes", the write concern that was not met in time (50, 64, 100), locks and conflicts (24,
+/// 46, 112), and an operator's `killOp` (11601).
 const INTERRUPTED: &[i32] = &[
-    6, 7, 50, 64, 89, 91, 100, 112, 134, 189, 262, 9001, 11600, 11602,
+    6, 7, 24, 46, 50, 64, 89, 91, 100, 112, 134, 189, 262, 9001, 11600, 11601, 11602,
 ];
 
 /// Source: MongoDB, `codeName` OutOfDiskSpace.
