@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::read_fields::FieldSet;
 use super::source::Turns;
 use super::{Context, Source, Stage, StageContext};
 use crate::value::{DocBuf, ValueRef};
@@ -49,6 +50,10 @@ pub(super) fn parse(
 }
 
 impl Stage for Count {
+    fn reads(&self, _: Option<&FieldSet>) -> Option<FieldSet> {
+        Some(FieldSet::new())
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(CountSource {
             count: self,

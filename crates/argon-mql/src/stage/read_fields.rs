@@ -116,6 +116,9 @@ mod tests {
             doc! { "$match": { "a": 1, "b": { "$exists": true } } },
             doc! { "$match": { "$or": [{ "n": { "$gt": 3 } }, { "c.f": { "$type": "array" } }, { "b": 3 }] } },
             doc! { "$sort": { "c.d": 1, "_id": -1 } },
+            doc! { "$count": "n" },
+            doc! { "$match": { "a": { "$gte": 2 } } },
+            doc! { "$match": { "c.d": 2, "b": "x" } },
         ];
         let barrier = doc! { "$_internalInhibitOptimization": {} };
         for maker in &makers {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::read_fields::{self, FieldSet};
 use super::source::Turns;
 use super::{Context, FieldPath, Source, Stage, StageContext};
-use crate::value::{Doc, DocBuf, ValueRef};
-use crate::{Error, Result};
+use crate::filter::Filter;
+use crate::value::{Doc, DocBuf, Element, ValueRef};
+use crate::{Env, Error, Result};
 
 #[derive(Debug)]
 struct Unwind {
@@ -17,6 +18,8 @@ struct Unwind {
     preserve: bool,
     /// The fields that are read of what it gives, if not all.
     read: Option<FieldSet>,
+    /// What follows, and the fields that it reads.
+    filter: Option<(Arc<Filter>, FieldSet)>,
 }
 
 pub(super) fn parse(
@@ -85,6 +88,7 @@ pub(super) fn parse(
         index,
         preserve,
         read: None,
+        filter: None,
     }));
     Ok(())
 }
@@ -116,6 +120,10 @@ impl Stage for Unwind {
         self.read = Some(fields.clone());
     }
 
+    fn is_filtered(&mut self, filter: &Arc<Filter>, fields: FieldSet) {
+        self.filter = Some((Arc::clone(filter), fields));
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(UnwindSource {
             stage: self,
@@ -135,6 +143,8 @@ struct Unwinding {
     /// The next item's number.
     number: i64,
     rest: Rest,
+    /// The part of `rest` that decides whether a document passes the filter behind.
+    probe: Option<Rest>,
 }
 
 /// What stands around the item in each document that is given.
@@ -171,8 +181,8 @@ impl Unwind {
         }
     }
 
-    /// What stands around the array in `doc`, without the fields that nobody reads.
-    fn rest(&self, doc: &Bytes) -> Rest {
+    /// What stands around the array in `doc`, of the fields of `read` if those are not all.
+    fn rest(&self, doc: &Bytes, read: Option<&FieldSet>) -> Rest {
         let [name] = self.path.names() else {
             return Rest::Below(doc.clone());
         };
@@ -182,7 +192,7 @@ impl Unwind {
             let key: &[u8] = element.key();
             if !passed && key == &name[..] {
                 passed = true;
-            } else if self.read.as_ref().is_none_or(|read| read.contains(key)) {
+            } else if read.is_none_or(|read| read.contains(key)) {
                 let out = if passed { &mut after } else { &mut before };
                 out.extend_from_slice(element.raw());
             }
@@ -190,25 +200,38 @@ impl Unwind {
         Rest::Around { before, after }
     }
 
-    /// The document of the next item of `open`.
-    fn next_of(&self, open: &mut Unwinding) -> Option<Bytes> {
+    /// The document of the next item of `open` that passes the filter behind, if that can be told.
+    fn next_of(&self, open: &mut Unwinding, env: &Env<'_>) -> Result<Option<Bytes>> {
         let mut items = Doc::new(&open.items).iter_from(open.at);
-        let item = items.next()?;
-        open.at = items.offset();
-        let number = Some(open.number);
-        open.number += 1;
-        Some(match &open.rest {
+        while let Some(item) = items.next() {
+            open.at = items.offset();
+            let number = Some(open.number);
+            open.number += 1;
+            // Most are looked at for a few fields; all others are not copied for that.
+            if let (Some((filter, _)), Some(probe)) = (&self.filter, &open.probe)
+                && !filter.matches(&self.with_item(probe, &item, number), env)?
+            {
+                continue;
+            }
+            return Ok(Some(self.with_item(&open.rest, &item, number)));
+        }
+        Ok(None)
+    }
+
+    /// The document of one item.
+    fn with_item(&self, rest: &Rest, item: &Element<'_>, number: Option<i64>) -> Bytes {
+        match rest {
             Rest::Around { before, after } => {
                 let name = self.path.names().first().map_or(&b""[..], |name| name);
                 let bytes = before.len() + after.len() + name.len() + item.raw().len() + 8;
                 let mut out = DocBuf::with_capacity(bytes);
                 out.append_raw(before);
-                out.append_renamed(name, &item);
+                out.append_renamed(name, item);
                 out.append_raw(after);
                 self.numbered(out.finish(), number)
             }
             Rest::Below(doc) => self.output(doc, Some(item.value()), number),
-        })
+        }
     }
 }
 
@@ -216,7 +239,7 @@ impl Source for UnwindSource {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
         loop {
             if let Some(open) = &mut self.open {
-                if let Some(doc) = self.stage.next_of(open) {
+                if let Some(doc) = self.stage.next_of(open, cx.env)? {
                     return Ok(Some(doc));
                 }
                 self.open = None;
@@ -228,11 +251,22 @@ impl Source for UnwindSource {
             let value = self.stage.path.get(Doc::new(&doc));
             match value {
                 ValueRef::Array(array) if !array.is_empty() => {
+                    let stage = &self.stage;
+                    // Where the filter's fields are all that is read, the document itself is as small.
+                    let probe = match &stage.filter {
+                        Some((_, fields))
+                            if stage.read.is_none() && stage.path.names().len() == 1 =>
+                        {
+                            Some(stage.rest(&doc, Some(fields)))
+                        }
+                        _ => None,
+                    };
                     self.open = Some(Unwinding {
                         items: doc.slice_ref(array.as_bytes()),
                         at: Doc::EMPTY.byte_len() - 1,
                         number: 0,
-                        rest: self.stage.rest(&doc),
+                        rest: stage.rest(&doc, stage.read.as_ref()),
+                        probe,
                     });
                 }
                 ValueRef::Array(_) if self.stage.preserve => {
