@@ -178,6 +178,7 @@ fn plans_are_mongods() {
                 u64::try_from(number).expect("a count")
             };
             let explain = Explain {
+                clustered: false,
                 plan: &plan,
                 indexes: &indexes,
                 filter: &filter,

@@ -108,6 +108,15 @@ impl Records {
         let access = match plan {
             Plan::Empty => Access::Done,
             Plan::IdLookup { ids } => Access::Ids(ids.clone().into_iter()),
+            // The order of `_id` is the natural one there.
+            Plan::CollScan { direction } if collection.options.clustered => {
+                Access::Index(Box::new(IndexAccess {
+                    name: None,
+                    ranges: VecDeque::from([(Bound::Unbounded, Bound::Unbounded)]),
+                    backward: *direction == Direction::Backward,
+                    seen: None,
+                }))
+            }
             Plan::CollScan { direction } => Access::Natural {
                 from: None,
                 backward: *direction == Direction::Backward,
@@ -241,14 +250,20 @@ impl Records {
             Access::Index(access) => {
                 (env.check_interrupt)()?;
                 let examined = &mut self.examined;
-                let more =
-                    access.step(&self.collection, &mut examined.keys, |record, document| {
-                        examined.documents += 1;
-                        if passes(self.filter.as_ref(), document, env)? {
-                            self.ready.push_back((record, document.clone()));
-                        }
-                        Ok(())
-                    })?;
+                // The documents of a clustered collection are its index by `_id`: there are no keys beside them.
+                let mut uncounted = 0;
+                let keys = if access.name.is_none() && self.collection.options.clustered {
+                    &mut uncounted
+                } else {
+                    &mut examined.keys
+                };
+                let more = access.step(&self.collection, keys, |record, document| {
+                    examined.documents += 1;
+                    if passes(self.filter.as_ref(), document, env)? {
+                        self.ready.push_back((record, document.clone()));
+                    }
+                    Ok(())
+                })?;
                 if !more {
                     self.access = Access::Done;
                 }

@@ -16,6 +16,8 @@ pub struct Options {
     pub view: Option<View>,
     /// Its bounds, if it is capped.
     pub capped: Option<Capped>,
+    /// Whether it is clustered: its natural order is that of `_id`.
+    pub clustered: bool,
     /// What its documents have to be.
     pub validator: Option<Validator>,
     /// How strings are compared where a command does not say; none is by bytes.
@@ -110,8 +112,10 @@ impl Options {
             }
             _ => None,
         };
+        let clustered = doc.get("clusteredIndex").is_some();
         Ok(Options {
             view,
+            clustered,
             capped,
             validator,
             collation,

@@ -7,7 +7,7 @@ use super::{Direction, IndexScan, Plan, PlanIndex, conditions, describe};
 use crate::filter::{Filter, Node, Predicate};
 use crate::index::{IndexSpec, Multikey};
 use crate::spill::STAGE_BYTES_MAX;
-use crate::value::{Doc, DocBuf, ValueRef};
+use crate::value::{Doc, DocBuf, Value, ValueRef};
 
 /// How a projection is carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +53,8 @@ pub struct Explain<'a> {
     pub sort: Option<Doc<'a>>,
     /// The projection, if there is one.
     pub projection: Option<Doc<'a>>,
+    /// Whether the collection is kept in the order of `_id`, and so has no index by it.
+    pub clustered: bool,
     /// Documents passed over; 0 for none.
     pub skip: u64,
     /// Most documents given; 0 for all.
@@ -96,6 +98,7 @@ impl Explain<'_> {
         }
         // Where nothing is left to be matched, documents passed over are not even fetched.
         let skip_keys = sorting.is_none()
+            && !self.clustered
             && matches!(self.plan, Plan::IndexScan(scan) if self.left(scan).is_empty());
         if self.skip > 0 && !skip_keys {
             stages.push(Stage::Skip);
@@ -146,7 +149,18 @@ impl Explain<'_> {
         match plan {
             Plan::Empty => self.collection_scan(Direction::Forward, out),
             Plan::CollScan { direction } => self.collection_scan(*direction, out),
+            Plan::IdLookup { ids } if self.clustered => {
+                let ends = ids.first().zip(ids.last());
+                self.clustered_scan(ends, Direction::Forward, out);
+            }
             Plan::IdLookup { .. } => out.append("stage", ValueRef::String("IDHACK".into())),
+            Plan::IndexScan(scan) if self.clustered && scan.index.is_none() => {
+                let intervals = scan.fields.first().map(|field| field.iter());
+                let mut intervals = intervals.into_iter().flatten().peekable();
+                let low = intervals.peek().map(|interval| &interval.low);
+                let ends = low.zip(intervals.last().map(|interval| &interval.high));
+                self.clustered_scan(ends, scan.direction, out);
+            }
             Plan::IndexScan(scan) => {
                 out.append("stage", ValueRef::String("FETCH".into()));
                 let left = self.left(scan);
@@ -190,6 +204,29 @@ impl Explain<'_> {
         }
         out.close(array);
         out.close(input);
+    }
+
+    /// A scan of a clustered collection between two `_id`s.
+    fn clustered_scan(
+        &self,
+        ends: Option<(&Value, &Value)>,
+        direction: Direction,
+        out: &mut DocBuf,
+    ) {
+        let Some((low, high)) = ends.filter(|ends| !matches!(ends, (Value::MinKey, Value::MaxKey)))
+        else {
+            return self.collection_scan(direction, out);
+        };
+        out.append("stage", ValueRef::String("CLUSTERED_IXSCAN".into()));
+        self.filter(&conditions::conjuncts(self.filter.root()), out);
+        out.append("direction", direction_name(direction));
+        // The least of numbers, which intervals of numbers without a lower end do not name.
+        let low = match low {
+            Value::Double(f64::NEG_INFINITY) => ValueRef::Double(f64::NAN),
+            low => low.as_ref(),
+        };
+        out.append("minRecord", low);
+        out.append("maxRecord", high.as_ref());
     }
 
     fn collection_scan(&self, direction: Direction, out: &mut DocBuf) {

@@ -300,6 +300,7 @@ fn write(
         None => Plan::Empty,
     };
     let explained = Explain {
+        clustered: target.is_some_and(|target| target.options.clustered),
         plan: &chosen,
         indexes: &indexes,
         filter: &filter,
@@ -442,7 +443,7 @@ fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u
         .unwrap_or_default();
     let given = match name {
         "IXSCAN" => examined.keys,
-        "FETCH" | "COLLSCAN" | "IDHACK" => examined.found,
+        "CLUSTERED_IXSCAN" | "FETCH" | "COLLSCAN" | "IDHACK" => examined.found,
         _ => returned,
     };
     for element in stage.iter() {
@@ -461,7 +462,9 @@ fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u
     }
     match name {
         "IXSCAN" => out.append("keysExamined", number(examined.keys)),
-        "FETCH" | "COLLSCAN" => out.append("docsExamined", number(examined.documents)),
+        "CLUSTERED_IXSCAN" | "FETCH" | "COLLSCAN" => {
+            out.append("docsExamined", number(examined.documents));
+        }
         "SORT" => {
             out.append("totalDataSizeSorted", number(examined.found_bytes));
             // Documents of a state are in memory anyway, and what sorting adds to them seldom fills the stage's share.
