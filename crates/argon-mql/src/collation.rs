@@ -338,6 +338,12 @@ impl Spec {
                 "BSON field 'collation.locale' is missing but a required field",
             ));
         }
+        let orders_cases = !matches!(spec.case_first, None | Some(CaseFirst::Off));
+        if orders_cases && !spec.case_level && spec.strength < 3 {
+            return Err(Error::bad_value(format!(
+                "'caseFirst' is invalid unless 'caseLevel' is on or 'strength' is greater than 2 in: {document}"
+            )));
+        }
         if spec.locale.is_empty() {
             return Err(Error::bad_value(format!(
                 "Field 'locale' cannot be the empty string in: {document}"

@@ -101,7 +101,10 @@ pub fn merge(
             None => match merge.when_not_matched {
                 WhenNotMatched::Discard => {}
                 WhenNotMatched::Insert => {
-                    let document = with_id(&document, new_id);
+                    let mut document = with_id(&document, new_id);
+                    if matches!(change, Change::Merge | Change::Keep) {
+                        document = as_set(&document);
+                    }
                     let record = writer.insert(&merge.collection, document)?;
                     known.insert(key, record);
                 }
@@ -162,13 +165,20 @@ impl Change<'_> {
                 let fields = Doc::new(new).iter().filter(|field| field.key() != "_id");
                 checked_id(old, new)?;
                 let mut out = DocBuf::with_capacity(new.len() + 24);
-                out.append("_id", Doc::new(old).get("_id").unwrap_or(ValueRef::Null));
+                // One that is equal but a number of another type takes its place.
+                let id = Doc::new(new).get("_id").or(Doc::new(old).get("_id"));
+                out.append("_id", id.unwrap_or(ValueRef::Null));
                 fields.for_each(|field| out.append_element(&field));
                 Ok(changed(old, out.finish()))
             }
             Change::Merge => {
                 checked_id(old, new)?;
                 let (old_doc, new_doc) = (Doc::new(old), Doc::new(new));
+                let id = |doc: Doc<'_>| doc.get("_id").map(|id| DocBuf::array([id]));
+                if id(old_doc) != id(new_doc) {
+                    // A number of another type is equal, but not the same.
+                    return Err(altered_id());
+                }
                 let mut out = DocBuf::with_capacity(old.len() + new.len());
                 for field in old_doc.iter() {
                     match new_doc
@@ -179,12 +189,12 @@ impl Change<'_> {
                         None => out.append_element(&field),
                     }
                 }
-                for field in new_doc
+                let mut added: Vec<_> = new_doc
                     .iter()
                     .filter(|field| old_doc.element(field.key()).is_none())
-                {
-                    out.append_element(&field);
-                }
+                    .collect();
+                added.sort_by(|a, b| in_order_of_set(a.key(), b.key()));
+                added.iter().for_each(|field| out.append_element(field));
                 Ok(changed(old, out.finish()))
             }
             Change::Pipeline { update, variables } => {
@@ -206,6 +216,32 @@ impl Change<'_> {
     }
 }
 
+/// The order in which `$set` adds fields: numbers by value, other names by bytes.
+fn in_order_of_set(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
+    let number = |name: &[u8]| {
+        let digits = !name.is_empty() && name.iter().all(u8::is_ascii_digit);
+        digits.then(|| std::str::from_utf8(name).ok()?.parse::<u64>().ok())?
+    };
+    match (number(a), number(b)) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    }
+}
+
+/// `document` as an upsert with `$set` makes it, which is how mongod merges.
+fn as_set(document: &Bytes) -> Bytes {
+    let mut fields: Vec<_> = Doc::new(document).iter().collect();
+    fields.sort_by(|a, b| {
+        let not_id = |name: &[u8]| name != b"_id";
+        not_id(a.key())
+            .cmp(&not_id(b.key()))
+            .then_with(|| in_order_of_set(a.key(), b.key()))
+    });
+    let mut out = DocBuf::with_capacity(document.len());
+    fields.iter().for_each(|field| out.append_element(field));
+    out.finish()
+}
+
 fn changed(old: &Bytes, new: Bytes) -> Option<Bytes> {
     (*old != new).then_some(new)
 }
@@ -218,12 +254,17 @@ fn checked_id(old: &[u8], new: &[u8]) -> Result<()> {
     if argon_mql::value::equal(old, new) {
         return Ok(());
     }
-    Err(Language::new(
+    Err(altered_id())
+}
+
+#[cold]
+fn altered_id() -> Error {
+    Language::new(
         ErrorCode::ImmutableField,
         "$merge failed to update the matching document, did you attempt to modify the _id or the shard key? :: caused by \
          :: After applying the update, the (immutable) field '_id' was found to have been altered",
     )
-    .into())
+    .into()
 }
 
 /// Refuses fields that no unique index keeps unique.
@@ -284,7 +325,9 @@ fn on_key(document: &[u8], on: &[&[u8]]) -> Result<Vec<u8>> {
                 )
                 .into());
             }
-        } else if value.is_nullish() || matches!(value, ValueRef::Array(_)) {
+        }
+        let generated = *field == b"_id" && matches!(value, ValueRef::Missing);
+        if !generated && (value.is_nullish() || matches!(value, ValueRef::Array(_))) {
             return Err(Language::location(
                 51132,
                 format!(

@@ -8,7 +8,7 @@ use argon_engine::exec::{Find, Reading, find};
 use argon_mql::filter::Filter;
 use argon_mql::path::{Part, Path};
 use argon_mql::stage::Context;
-use argon_mql::value::key;
+use argon_mql::value::{compare, key};
 use argon_mql::{Doc, Value, ValueRef};
 use argon_wire::MAX_BSON_OBJECT_BYTES;
 
@@ -107,7 +107,12 @@ fn visit(doc: Doc<'_>, parts: &[Part], add: &mut impl FnMut(ValueRef<'_>)) {
     };
     match (doc.get(part.name()), rest) {
         (None, _) => {}
-        (Some(ValueRef::Array(items)), []) => items.values().for_each(add),
+        (Some(ValueRef::Array(items)), []) => {
+            // Of strings that a collation makes equal the first shows: in an array, the least by bytes.
+            let mut items: Vec<ValueRef<'_>> = items.values().collect();
+            items.sort_by(|a, b| compare(*a, *b));
+            items.into_iter().for_each(add);
+        }
         (Some(value), []) => add(value),
         (Some(ValueRef::Document(inner)), rest) => visit(inner, rest, add),
         (Some(ValueRef::Array(items)), rest) => visit_items(items, rest, add),

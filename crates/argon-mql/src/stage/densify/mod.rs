@@ -281,6 +281,15 @@ impl DensifySource {
             }
             return Ok(());
         }
+        if self.partitions.is_empty()
+            && let Bounds::Explicit(low, _) = &self.stage.bounds
+        {
+            // Bounds that are given hold even without documents, and outside of any partition then.
+            self.partitions.push(Partition {
+                values: Vec::new(),
+                next: low.clone(),
+            });
+        }
         self.close_last()
     }
 }
