@@ -270,6 +270,13 @@ impl Spec {
         let mut has_locale = false;
         for element in document.iter() {
             let value = element.value();
+            let optional = !matches!(&**element.key(), b"locale" | b"backwards");
+            if optional
+                && matches!(value, ValueRef::Null)
+                && FIELDS.iter().any(|name| element.key() == *name)
+            {
+                continue;
+            }
             match element.key().as_ref() as &[u8] {
                 b"locale" => {
                     spec.locale = text("locale", value)?;

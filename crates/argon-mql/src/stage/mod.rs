@@ -240,11 +240,7 @@ static STAGES: &[StageOp] = &[
         ..StageOp::anywhere("$facet", facet::parse)
     },
     StageOp::anywhere("$fill", fill::parse),
-    StageOp::refused(
-        "$geoNear",
-        ErrorCode::NoQueryExecutionPlans,
-        refused::geo_near,
-    ),
+    StageOp::refused("$geoNear", ErrorCode::IndexNotFound, refused::geo_near),
     StageOp::anywhere("$graphLookup", graph_lookup::parse),
     StageOp::anywhere("$group", group::parse),
     StageOp::first("$indexStats", system::index_stats),

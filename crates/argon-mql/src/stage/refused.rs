@@ -119,8 +119,8 @@ struct NoGeoIndex;
 impl Source for NoGeoIndex {
     fn next(&mut self, _: &Context<'_>) -> Result<Option<Bytes>> {
         Err(Error::new(
-            ErrorCode::NoQueryExecutionPlans,
-            "error processing query: unable to find index for $geoNear query",
+            ErrorCode::IndexNotFound,
+            "$geoNear requires a 2d or 2dsphere index, but none were found",
         ))
     }
 }
