@@ -14,6 +14,7 @@ mod malformed;
 mod metadata;
 mod operators;
 mod prefix;
+mod proxies;
 mod startup;
 mod tidy;
 mod upstream;

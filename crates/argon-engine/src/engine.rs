@@ -309,6 +309,26 @@ impl Engine {
         branch.fresh(&self.shared).await
     }
 
+    /// The contents of the database called `name` as far as this process knows them, which is everything unless others
+    /// write to the store too. For what a write prepares: its decision sees the latest.
+    ///
+    /// # Errors
+    /// Those of [`Engine::open_database`].
+    pub async fn known_database(&self, name: &str) -> Result<Option<Arc<State>>> {
+        if self.shared.follows
+            && let Some(Database {
+                branch,
+                point: None,
+            }) = self.database(name).await?
+        {
+            match branch.state(&self.shared).await {
+                Err(error) if error.is_gone() => {}
+                state => return state.map(Some),
+            }
+        }
+        self.open_database(name, None).await
+    }
+
     /// Makes one command's decision on `branch` and appends it to the log; durable and visible when it returns. If
     /// another process has dropped the branch, the decision is made on what has its name now.
     ///

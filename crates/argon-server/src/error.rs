@@ -86,7 +86,10 @@ impl Error {
     pub(crate) fn is_interruption(&self) -> bool {
         matches!(
             self.code,
-            ErrorCode::MaxTimeMSExpired | ErrorCode::Interrupted | ErrorCode::InterruptedAtShutdown
+            ErrorCode::MaxTimeMSExpired
+                | ErrorCode::Interrupted
+                | ErrorCode::InterruptedAtShutdown
+                | ErrorCode::StaleConfig
         )
     }
 

@@ -1,12 +1,16 @@
 //! `delete`.
 
+use std::sync::Arc;
+
 use argon_engine::exec;
+use argon_engine::state::Collection;
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
+use bytes::Bytes;
 
 use super::insert::check_target;
-use super::query::{self, Common};
+use super::query::{self, Common, Target};
 use super::write::{Done, Statements, statements};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
@@ -29,8 +33,7 @@ struct Statement {
 }
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
-    let collection = cx.request.collection()?;
-    check_target(cx, collection)?;
+    check_target(cx, cx.request.collection()?)?;
     let mut ordered = true;
     let mut bypass = false;
     let mut common = Common::default();
@@ -53,8 +56,33 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .counters
         .deletes
         .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let (_, target) = query::open(cx).await?;
-    let (variables, parse) = query::variables(cx, &common, target.as_ref())?;
+    let mut target = Target::new(cx).await?;
+    loop {
+        let outcome = attempt(
+            cx,
+            &common,
+            &specs,
+            target.collection.as_ref(),
+            ordered,
+            bypass,
+        );
+        let outcome = outcome.await;
+        if !target.is_to_repeat(cx, &outcome).await? {
+            return outcome;
+        }
+    }
+}
+
+async fn attempt(
+    cx: &Cx<'_>,
+    common: &Common<'_>,
+    specs: &[Bytes],
+    target: Option<&Arc<Collection>>,
+    ordered: bool,
+    bypass: bool,
+) -> Result<Reply> {
+    let collection = cx.request.collection()?;
+    let (variables, parse) = query::variables(cx, common, target)?;
     let mut compiled = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         compiled.push(compile(cx, Doc::new(spec), index, &parse)?);
@@ -66,6 +94,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         bypass,
     };
     write::run(cx, shape, |writer, index| {
+        query::check_known(writer.collection(collection), target)?;
         let Statement {
             filter,
             hint,
@@ -73,7 +102,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         } = compiled[index].as_ref().map_err(Error::clone)?;
         let check = || cx.operation.check();
         let env = cx.env(variables.clone(), &check);
-        let heavy = query::is_heavy(target.as_ref(), Some(filter));
+        let heavy = query::is_heavy(target, Some(filter));
         let delete = || exec::delete(writer, collection, filter, hint.as_ref(), *multi, &env);
         let n = query::run(heavy, delete)?;
         Ok(Done {

@@ -1,13 +1,16 @@
 //! `findAndModify`.
 
+use std::sync::Arc;
+
 use argon_engine::exec::{self, FindAndModify, Modified};
+use argon_engine::state::Collection;
 use argon_mql::filter::Filter;
 use argon_mql::projection::{Flavor, Projection};
 use argon_mql::{Doc, DocBuf, ValueRef};
 use bytes::Bytes;
 
 use super::insert::check_target;
-use super::query::{self, Common};
+use super::query::{self, Common, Target};
 use super::write::{self, implicit_options, new_id};
 use super::{Access, Command, Cx};
 use crate::error::{Error, Result};
@@ -38,12 +41,25 @@ struct Arguments<'a> {
 }
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
-    let collection = cx.request.collection()?;
-    check_target(cx, collection)?;
+    check_target(cx, cx.request.collection()?)?;
     let arguments = read(cx)?;
     check(&arguments)?;
-    let (_, target) = query::open(cx).await?;
-    let (variables, parse) = query::variables(cx, &arguments.common, target.as_ref())?;
+    let mut target = Target::new(cx).await?;
+    loop {
+        let outcome = attempt(cx, &arguments, target.collection.as_ref()).await;
+        if !target.is_to_repeat(cx, &outcome).await? {
+            return outcome;
+        }
+    }
+}
+
+async fn attempt(
+    cx: &Cx<'_>,
+    arguments: &Arguments<'_>,
+    target: Option<&Arc<Collection>>,
+) -> Result<Reply> {
+    let collection = cx.request.collection()?;
+    let (variables, parse) = query::variables(cx, &arguments.common, target)?;
     // As in MongoDB, a mistake in the update is reported before one in the query.
     let change = match arguments.update {
         ValueRef::Missing => None,
@@ -70,6 +86,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     };
     let branch = write::branch(cx).await?;
     write::write(cx, &branch, |writer| {
+        query::check_known(writer.collection(collection), target)?;
         writer.bypass_validation = arguments.bypass;
         let retry = cx.request.retry(0);
         if let Some(retry) = &retry
@@ -83,7 +100,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         let interrupt = || cx.operation.check();
         let env = cx.env(variables.clone(), &interrupt);
         let before = writer.changes();
-        let heavy = query::is_heavy(target.as_ref(), Some(&command.filter));
+        let heavy = query::is_heavy(target, Some(&command.filter));
         let modified = query::run(heavy, || {
             exec::find_and_modify(
                 writer,
@@ -100,7 +117,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             &modified.before
         };
         if let Some(retry) = retry.filter(|_| writer.changes() > before) {
-            let outcome = answer(&arguments, &modified, shown.as_ref());
+            let outcome = answer(arguments, &modified, shown.as_ref());
             writer.remember(&retry, outcome.finish());
         }
         let shown = match (shown, &projection) {
@@ -109,7 +126,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             }
             (shown, _) => shown.clone(),
         };
-        Ok(Reply::from(answer(&arguments, &modified, shown.as_ref())))
+        Ok(Reply::from(answer(arguments, &modified, shown.as_ref())))
     })
     .await
 }

@@ -88,6 +88,71 @@ pub(super) async fn open(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Collecti
     Ok((state, collection))
 }
 
+/// The collection that the command writes to, as far as this server knows it. What was prepared with it is refused with
+/// [`ErrorCode::StaleConfig`] by [`check_known`] where it does not hold: see [`Target`].
+async fn known(cx: &Cx<'_>) -> Result<Option<Arc<Collection>>> {
+    let collection = cx.request.collection()?;
+    let known = cx
+        .shared
+        .engine
+        .known_database(&cx.request.database)
+        .await?;
+    Ok(known.and_then(|state| state.collection(collection).cloned()))
+}
+
+/// The collection that a command's statements are compiled for: another server may have created it, or another of its
+/// name, without this one having heard of it. That is looked up only once it has turned out so, because it takes time.
+pub(super) struct Target {
+    pub(super) collection: Option<Arc<Collection>>,
+    attempts: u32,
+}
+
+impl Target {
+    pub(super) async fn new(cx: &Cx<'_>) -> Result<Target> {
+        let collection = known(cx).await?;
+        Ok(Target {
+            collection,
+            attempts: 0,
+        })
+    }
+
+    /// Whether the command is to be compiled anew, for what the collection is now.
+    pub(super) async fn is_to_repeat<T>(
+        &mut self,
+        cx: &Cx<'_>,
+        outcome: &Result<T>,
+    ) -> Result<bool> {
+        /// Each takes somebody who creates the collection anew at just that moment.
+        const ATTEMPTS_MAX: u32 = 8;
+        let is_stale = |error: &Error| error.code == ErrorCode::StaleConfig;
+        if self.attempts == ATTEMPTS_MAX || !outcome.as_ref().is_err_and(is_stale) {
+            return Ok(false);
+        }
+        self.attempts += 1;
+        self.collection = open(cx).await?.1;
+        Ok(true)
+    }
+}
+
+/// Refuses what was compiled for `known` where the collection now compares strings in another way.
+pub(super) fn check_known(
+    now: Option<&Arc<Collection>>,
+    known: Option<&Arc<Collection>>,
+) -> Result<()> {
+    let collation = |collection: Option<&Arc<Collection>>| {
+        collection
+            .filter(|collection| collection.options.collation.is_some())
+            .map(|collection| collection.options.uuid())
+    };
+    if collation(now) == collation(known) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorCode::StaleConfig,
+        "the collection was created anew meanwhile",
+    ))
+}
+
 /// As [`open`], for the commands that refuse a name which no collection can have.
 pub(super) async fn open_named(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Collection>>)> {
     let collection = cx.request.collection()?;

@@ -1,12 +1,16 @@
 //! `update`.
 
+use std::sync::Arc;
+
 use argon_engine::exec::{self, Update};
+use argon_engine::state::Collection;
 use argon_mql::filter::Filter;
 use argon_mql::update::{Update as Change, UpdateOptions};
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
+use bytes::Bytes;
 
 use super::insert::check_target;
-use super::query::{self, Common};
+use super::query::{self, Common, Target};
 use super::write::{Done, Statements, flag, implicit_options, new_id, statements};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
@@ -25,8 +29,7 @@ pub(super) const COMMAND: Command = Command {
 const UNKNOWN_STAGE: ErrorCode = ErrorCode::location(40324);
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
-    let collection = cx.request.collection()?;
-    check_target(cx, collection)?;
+    check_target(cx, cx.request.collection()?)?;
     let mut ordered = true;
     let mut bypass = false;
     let mut common = Common::default();
@@ -49,8 +52,33 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         .counters
         .updates
         .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let (_, target) = query::open(cx).await?;
-    let (variables, parse) = query::variables(cx, &common, target.as_ref())?;
+    let mut target = Target::new(cx).await?;
+    loop {
+        let outcome = attempt(
+            cx,
+            &common,
+            &specs,
+            target.collection.as_ref(),
+            ordered,
+            bypass,
+        );
+        let outcome = outcome.await;
+        if !target.is_to_repeat(cx, &outcome).await? {
+            return outcome;
+        }
+    }
+}
+
+async fn attempt(
+    cx: &Cx<'_>,
+    common: &Common<'_>,
+    specs: &[Bytes],
+    target: Option<&Arc<Collection>>,
+    ordered: bool,
+    bypass: bool,
+) -> Result<Reply> {
+    let collection = cx.request.collection()?;
+    let (variables, parse) = query::variables(cx, common, target)?;
     let mut compiled = Vec::with_capacity(specs.len());
     for (index, spec) in specs.iter().enumerate() {
         let shape = Shape::read(Doc::new(spec), &format!("update.updates.{index}"))?;
@@ -70,10 +98,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         bypass,
     };
     write::run(cx, shape, |writer, index| {
+        query::check_known(writer.collection(collection), target)?;
         let statement = compiled[index].as_ref().map_err(Error::clone)?;
         let check = || cx.operation.check();
         let env = cx.env(variables.clone(), &check);
-        let heavy = query::is_heavy(target.as_ref(), Some(&statement.filter));
+        let heavy = query::is_heavy(target, Some(&statement.filter));
         let update = || {
             exec::update(
                 writer,
