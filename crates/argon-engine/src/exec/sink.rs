@@ -317,14 +317,12 @@ fn on_key(document: &[u8], on: &[&[u8]]) -> Result<Vec<u8>> {
                 .and_then(|doc| doc.get(part))
                 .unwrap_or(ValueRef::Missing);
         }
-        if *field == b"_id" {
-            if matches!(value, ValueRef::Array(_)) {
-                return Err(Language::location(
-                    51185,
-                    format!("$merge write error: 'on' field '{name}' is an array"),
-                )
-                .into());
-            }
+        if *field == b"_id" && matches!(value, ValueRef::Array(_)) {
+            return Err(Language::location(
+                51185,
+                format!("$merge write error: 'on' field '{name}' is an array"),
+            )
+            .into());
         }
         let generated = *field == b"_id" && matches!(value, ValueRef::Missing);
         if !generated && (value.is_nullish() || matches!(value, ValueRef::Array(_))) {
