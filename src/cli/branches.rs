@@ -48,7 +48,7 @@ enum Command {
         /// Print JSON for programs
         #[arg(long)]
         json: bool,
-        /// Show what keeps each branch: [WAL] or [Prefix]
+        /// Show what keeps each branch: `[WAL]` or `[Prefix]`
         #[arg(long)]
         show_type: bool,
     },
