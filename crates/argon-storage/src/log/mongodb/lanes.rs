@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-use crate::record::{Encoded, Identity};
+use crate::record::Encoded;
 use crate::{BranchId, Error, Lsn, Result};
 
 /// From this on, in bytes, [`Lanes::ready`] waits.
@@ -88,8 +88,6 @@ struct Lane {
     /// The last position submitted, while anything waits or is under way.
     planned: Lsn,
     pending: VecDeque<Pending>,
-    /// What is under way: first position and identity of each.
-    flying: Vec<(Lsn, Identity)>,
     is_flying: bool,
     /// The first of those that wait does not follow `durable`.
     unchecked: bool,
@@ -214,10 +212,6 @@ impl Lanes {
                 break;
             }
             lane.is_flying = true;
-            lane.flying = records
-                .iter()
-                .map(|pending| (pending.record.first, pending.record.identity))
-                .collect();
             batch.push(Portion {
                 branch,
                 unchecked: std::mem::take(&mut lane.unchecked),
@@ -243,7 +237,6 @@ impl Lanes {
         let mut start = false;
         if let Some(lane) = inner.lanes.get_mut(&branch) {
             lane.is_flying = false;
-            lane.flying.clear();
             if !lane.pending.is_empty() {
                 inner.waiting.push_back(branch);
                 start = inner.senders < SENDERS_MAX;
@@ -262,7 +255,6 @@ impl Lanes {
         let mut rest = VecDeque::new();
         if let Some(lane) = inner.lanes.get_mut(&branch) {
             lane.is_flying = false;
-            lane.flying.clear();
             lane.refused = true;
             lane.gone |= gone;
             rest = std::mem::take(&mut lane.pending);
@@ -315,15 +307,6 @@ impl Lanes {
     /// The position up to which the branch is known to be durable.
     pub(super) fn durable(&self, branch: BranchId) -> Option<Lsn> {
         self.inner.lock().lanes.get(&branch)?.durable
-    }
-
-    /// Whether this record is under way from here.
-    pub(super) fn is_flying(&self, branch: BranchId, first: Lsn, identity: Identity) -> bool {
-        let inner = self.inner.lock();
-        inner
-            .lanes
-            .get(&branch)
-            .is_some_and(|lane| lane.flying.contains(&(first, identity)))
     }
 
     /// The branches that were written to since the last call.
