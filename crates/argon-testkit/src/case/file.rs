@@ -15,6 +15,8 @@ pub struct CaseFile {
     pub data: Vec<Load>,
     /// Whether a step sees what the steps before it wrote.
     pub sequence: bool,
+    /// Why no other file may be played at the same time.
+    pub alone: Option<String>,
     /// Why no `mongod` can answer this file; its expectations are then written by hand.
     pub by_hand: Option<String>,
     /// The steps, in order.
@@ -80,6 +82,7 @@ impl CaseFile {
             name: name.to_owned(),
             data: Vec::new(),
             sequence: false,
+            alone: None,
             by_hand: None,
             steps: Vec::new(),
             header: trimmed(&lines[..first]),
@@ -154,8 +157,9 @@ impl CaseFile {
             "data" => self.data = value.split_whitespace().map(parse_load).collect(),
             "recorded" => {}
             "sequence" => self.sequence = value.parse().context("true or false")?,
+            "alone" => self.alone = Some(value.to_owned()),
             "by-hand" => self.by_hand = Some(value.to_owned()),
-            _ => bail!("{key:?} is not one of data, recorded, sequence, by-hand"),
+            _ => bail!("{key:?} is not one of data, recorded, sequence, alone, by-hand"),
         }
         Ok(())
     }

@@ -169,7 +169,7 @@ pub fn record(addr: SocketAddr, root: &Path, files: &[Result<CaseFile>]) -> Resu
         .count())
 }
 
-/// Plays `files` over several connections and returns the results in the files' order.
+/// Plays `files` over several connections, then those that have to be alone, and returns the results in the files' order.
 fn in_parallel<T: Send>(
     files: &[Result<CaseFile>],
     play: impl Fn(&Result<CaseFile>) -> T + Sync,
@@ -182,6 +182,9 @@ fn in_parallel<T: Send>(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(file) = files.get(index) else { break };
+                    if is_alone(file) {
+                        continue;
+                    }
                     let result = play(file);
                     results
                         .lock()
@@ -192,8 +195,17 @@ fn in_parallel<T: Send>(
         }
     });
     let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (index, file) in files.iter().enumerate() {
+        if is_alone(file) {
+            results.push((index, play(file)));
+        }
+    }
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn is_alone(file: &Result<CaseFile>) -> bool {
+    file.as_ref().is_ok_and(|file| file.alone.is_some())
 }
 
 fn check_file(

@@ -55,11 +55,11 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let engine = &cx.shared.engine;
     let project = project(cx)?;
-    if asked == Some(BranchEngine::Prefix) {
-        cx.shared.upstream()?;
-    }
     // A database of the upstream becomes a project with its first branch there.
     let adopts = asked == Some(BranchEngine::Prefix) && !engine.has_project(project);
+    if adopts {
+        cx.shared.upstream()?;
+    }
     if adopts || engine.engine_of_fork(project, from, asked).await? == BranchEngine::Prefix {
         if point.is_some() {
             return Err(Error::bad_value(
