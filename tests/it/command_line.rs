@@ -156,7 +156,7 @@ fn engines_are_chosen_and_shown() {
     failed(
         &argon,
         &["branches", "create", "c", "--engine", "prefix"],
-        "upstream",
+        "kept in Argon's log",
     );
     let output = argon_with(
         &argon.uri(),
