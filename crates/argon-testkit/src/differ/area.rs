@@ -1,8 +1,10 @@
 //! The areas: what one round of each does.
 
+use super::collation;
 use super::document::{self, DOCUMENTS, path, scalar, value};
 use super::expression::{Kind, expression};
 use super::filter::{self, filter};
+use super::gather;
 use super::projection;
 use super::random::Random;
 use super::stage;
@@ -48,10 +50,28 @@ pub(super) const AREAS: &[Area] = &[
         round: aggregate,
     },
     Area {
+        name: "collation",
+        cases: 1_500,
+        open: "",
+        round: collations,
+    },
+    Area {
         name: "count",
         cases: 1_000,
         open: "",
         round: count,
+    },
+    Area {
+        name: "cursor",
+        cases: 1_000,
+        open: "",
+        round: cursors,
+    },
+    Area {
+        name: "densify",
+        cases: 0,
+        open: "the first value of a full range with a fractional step, bounds without a width, months before 1970",
+        round: densify,
     },
     Area {
         name: "distinct",
@@ -82,6 +102,18 @@ pub(super) const AREAS: &[Area] = &[
         cases: 3_000,
         open: "",
         round: index,
+    },
+    Area {
+        name: "indexedAggregate",
+        cases: 1_500,
+        open: "",
+        round: indexed_aggregate,
+    },
+    Area {
+        name: "merge",
+        cases: 1_000,
+        open: "",
+        round: merges,
     },
     Area {
         name: "projection",
@@ -248,6 +280,131 @@ fn aggregate(random: &mut Random, script: &mut Script) {
     for _ in 0..READS {
         let (pipeline, unordered) = stage::pipeline(random);
         script.ask(format!("{{\"aggregate\": \"c\", \"pipeline\": {pipeline}, \"cursor\": {{\"batchSize\": 1000}}}}"), unordered);
+    }
+}
+
+fn collations(random: &mut Random, script: &mut Script) {
+    script.insert("c", random, collation::document);
+    script.insert("d", random, collation::document);
+    if random.chance(50) {
+        let (field, own) = (random.pick(&["s", "v", "l"]), collation::collation(random));
+        script.setup(format!(
+            "{{\"createIndexes\": \"c\", \"indexes\": [{{\"key\": {{\"{field}\": 1}}, \"name\": \"i\", \"collation\": {own}}}]}}"
+        ));
+    }
+    // A few of them over and over, so that an index often fits.
+    let few: Vec<String> = (0..3).map(|_| collation::collation(random)).collect();
+    for number in 0..READS {
+        let own = &few[number % few.len()];
+        let filter = collation::filter(random);
+        let (command, unordered) = match random.below(5) {
+            0 => (
+                format!(
+                    "\"distinct\": \"c\", \"key\": \"{}\", \"query\": {filter}",
+                    random.pick(&["s", "l", "o.s"])
+                ),
+                false,
+            ),
+            1 => (format!("\"count\": \"c\", \"query\": {filter}"), false),
+            2 => {
+                let field = random.pick(&["s", "v", "l", "o.s"]);
+                (
+                    format!(
+                        "\"find\": \"c\", \"filter\": {filter}, \"sort\": {{\"{field}\": {}, \"_id\": 1}}",
+                        random.pick(&["1", "-1"])
+                    ),
+                    false,
+                )
+            }
+            3 => (format!("\"find\": \"c\", \"filter\": {filter}"), true),
+            _ => {
+                let (stage, unordered) = collation::stage(random);
+                (
+                    format!(
+                        "\"aggregate\": \"c\", \"pipeline\": [{{\"$sort\": {{\"_id\": 1}}}}, {stage}], \"cursor\": {{}}"
+                    ),
+                    unordered,
+                )
+            }
+        };
+        script.ask(format!("{{{command}, \"collation\": {own}}}"), unordered);
+    }
+}
+
+fn densify(random: &mut Random, script: &mut Script) {
+    script.insert("c", random, document::typed_document);
+    for _ in 0..READS {
+        let (stages, unordered) = gather::densify(random);
+        script.ask(
+            format!("{{\"aggregate\": \"c\", \"pipeline\": [{stages}], \"cursor\": {{}}}}"),
+            unordered,
+        );
+    }
+}
+
+/// Results in small batches.
+fn cursors(random: &mut Random, script: &mut Script) {
+    script.insert("c", random, document::typed_document);
+    script.insert("d", random, document::typed_document);
+    for _ in 0..READS {
+        let size = random.below(6);
+        script.ask(
+            if random.chance(50) {
+                let (skip, limit) = (random.below(3), random.below(12));
+                let sort = random.pick(&["{\"_id\": -1}", "{\"i\": 1, \"_id\": 1}", "{\"$natural\": -1}"]);
+                format!("{{\"find\": \"c\", \"sort\": {sort}, \"skip\": {skip}, \"limit\": {limit}, \"batchSize\": {size}}}")
+            } else {
+                let stages = random.pick(&[
+                    "{\"$unwind\": \"$k\"}",
+                    "{\"$unionWith\": \"d\"}",
+                    "{\"$sort\": {\"n\": 1, \"_id\": 1}}",
+                    "{\"$lookup\": {\"from\": \"d\", \"pipeline\": [{\"$limit\": 3}], \"as\": \"w\"}}, {\"$unwind\": \"$w\"}",
+                    "{\"$skip\": 5}",
+                ]);
+                format!("{{\"aggregate\": \"c\", \"pipeline\": [{stages}], \"cursor\": {{\"batchSize\": {size}}}}}")
+            },
+            false,
+        );
+    }
+}
+
+/// Pipelines whose front an index may serve.
+fn indexed_aggregate(random: &mut Random, script: &mut Script) {
+    script.insert("c", random, document::typed_document);
+    script.insert("d", random, document::typed_document);
+    for number in 0..=random.below(3) {
+        let first = random.pick(&["n", "i", "s", "v", "v.a", "k", "l"]);
+        let second = random.pick(&["", "", ", \"_id\": 1", ", \"o.a\": -1"]);
+        script.setup(format!("{{\"createIndexes\": \"c\", \"indexes\": [{{\"key\": {{\"{first}\": {}{second}}}, \"name\": \"i{number}\"}}]}}", random.pick(&["1", "-1"])));
+    }
+    for _ in 0..READS {
+        let (pipeline, unordered) = stage::sorted_pipeline(random);
+        script.ask(format!("{{\"aggregate\": \"c\", \"pipeline\": {pipeline}, \"cursor\": {{\"batchSize\": 1000}}}}"), unordered);
+    }
+}
+
+/// Pipelines that write.
+fn merges(random: &mut Random, script: &mut Script) {
+    script.insert("c", random, document::typed_document);
+    script.insert("d", random, document::typed_document);
+    for _ in 0..8 {
+        let stages = random.pick(&[
+            "",
+            "{\"$match\": {\"i\": {\"$gt\": 0}}}, ",
+            "{\"$project\": {\"i\": 1, \"y\": \"$n\"}}, ",
+            "{\"$set\": {\"_id\": {\"$add\": [\"$_id\", 7]}, \"y\": 1}}, ",
+            "{\"$group\": {\"_id\": {\"$type\": \"$v\"}, \"y\": {\"$sum\": 1}}}, {\"$sort\": {\"_id\": 1}}, ",
+        ]);
+        let sink = gather::sink(random);
+        script.ask(
+            format!("{{\"aggregate\": \"c\", \"pipeline\": [{stages}{sink}], \"cursor\": {{}}}}"),
+            false,
+        );
+        script.commands.push(Asked {
+            command: "{\"find\": \"d\", \"sort\": {\"_id\": 1}}".to_owned(),
+            unordered: false,
+            setup: false,
+        });
     }
 }
 

@@ -5,14 +5,16 @@
 //! field order, errors by code and name. The first difference of a round is cut down to the
 //! documents, operands and fields it takes, and written as a case file for the recorder.
 //!
-//! - `random` chooses; `document`, `filter`, `update`, `projection`, `expression` and `stage` make
-//!   extended JSON; [`area`] puts them together into rounds.
+//! - `random` chooses; `document`, `filter`, `update`, `projection`, `expression`, `stage`, `gather` and `collation`
+//!   make extended JSON; [`area`] puts them together into rounds.
 //! - `play` asks both servers and compares; `shrink` cuts down.
 
 mod area;
+mod collation;
 mod document;
 mod expression;
 mod filter;
+mod gather;
 mod play;
 mod projection;
 mod random;

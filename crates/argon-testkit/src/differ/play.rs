@@ -11,6 +11,9 @@ use crate::case::answer::{NO_DOCUMENTS, Normalizer, Reading};
 use crate::case::json;
 use crate::client::{Client, is_ok};
 
+/// Documents of the batches after the first.
+const GET_MORE: i32 = 4;
+
 /// Generated values that look as if a server had made them up.
 const GIVEN: &str = "AAAAAAAAAAAAAAAAAAAAAQ==";
 const COLLECTIONS: &[&str] = &["c", "d"];
@@ -136,7 +139,8 @@ impl Player {
         }
     }
 
-    fn lines(&self, reply: &RawDocument, unordered: bool) -> Result<Vec<String>> {
+    /// The answer, to the last batch of a cursor.
+    fn lines(&mut self, reply: &RawDocument, unordered: bool) -> Result<Vec<String>> {
         let reading = Reading {
             explain: false,
             only: &[],
@@ -150,8 +154,27 @@ impl Player {
             let document = document?.as_document().context("a batch holds documents")?;
             lines.push(self.normalizer.document(document, reading)?);
         }
-        if cursor.get_i64("id")? != 0 {
-            lines.push("(more)".to_owned());
+        let mut id = cursor.get_i64("id")?;
+        let collection = cursor.get_str("ns")?.split_once('.').map_or("", |ns| ns.1);
+        while id != 0 {
+            let more = rawdoc! {"getMore": id, "collection": collection, "batchSize": GET_MORE};
+            let reply = self.client.run_command(&self.db, &more)?;
+            if !is_ok(&reply) {
+                lines.extend(self.normalizer.reply(&reply, reading)?);
+                break;
+            }
+            let cursor = reply.get_document("cursor")?;
+            id = cursor.get_i64("id")?;
+            let mut batch = Vec::new();
+            for document in cursor.get_array("nextBatch")? {
+                let document = document?.as_document().context("a batch holds documents")?;
+                batch.push(self.normalizer.document(document, reading)?);
+            }
+            // Whether a full batch was the last one is known to the one who looked further.
+            if !batch.is_empty() {
+                lines.push("(more)".to_owned());
+                lines.extend(batch);
+            }
         }
         if lines.is_empty() {
             lines.push(NO_DOCUMENTS.to_owned());

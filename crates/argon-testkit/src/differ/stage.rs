@@ -3,6 +3,7 @@
 use super::document::{number, value};
 use super::expression::{Kind, expression, literal};
 use super::filter;
+use super::gather;
 use super::projection;
 use super::random::Random;
 
@@ -43,6 +44,24 @@ pub(super) fn pipeline(random: &mut Random) -> (String, bool) {
         if random.chance(30) {
             stages.push("{\"$unset\": \"x\"}".to_owned());
         }
+    }
+    (format!("[{}]", stages.join(", ")), unordered)
+}
+
+/// A pipeline that starts with a condition and an order of all documents.
+pub(super) fn sorted_pipeline(random: &mut Random) -> (String, bool) {
+    let mut stages = vec![
+        format!("{{\"$match\": {}}}", typed_filter(random)),
+        format!("{{\"$sort\": {}}}", typed_sort(random)),
+    ];
+    if random.chance(40) {
+        stages.push(format!("{{\"$limit\": {}}}", 1 + random.below(8)));
+    }
+    let mut unordered = false;
+    if random.chance(60) {
+        let (stage, opens) = whole(random);
+        unordered = opens;
+        stages.push(stage);
     }
     (format!("[{}]", stages.join(", ")), unordered)
 }
@@ -152,7 +171,9 @@ fn accumulator(random: &mut Random) -> String {
 /// A stage that looks at many documents, and whether it leaves their order open.
 fn whole(random: &mut Random) -> (String, bool) {
     let key = random.pick(KEYS);
-    match random.below(12) {
+    match random.below(14) {
+        12 => (gather::graph_lookup(random), false),
+        13 => (gather::bucket_auto(random), false),
         0..3 => {
             let by = match random.below(4) {
                 0 => "null".to_owned(),
