@@ -1,21 +1,21 @@
 //! `delete`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use argon_engine::exec;
 use argon_engine::state::Collection;
 use argon_mql::filter::Filter;
 use argon_mql::plan::Hint;
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
-use bytes::Bytes;
 
 use super::insert::check_target;
-use super::query::{self, Common, Target};
-use super::write::{Done, Statements, statements};
+use super::query::{self, Common};
+use super::write::{Arguments, Done, document, own_collation};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::{Argument, is_generic, missing_field, unknown_field, wrong_type};
+use crate::request::{Argument, missing_field, unknown_field};
 
 pub(super) const COMMAND: Command = Command {
     name: "delete",
@@ -34,67 +34,29 @@ struct Statement {
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     check_target(cx, cx.request.collection()?)?;
-    let mut ordered = true;
-    let mut bypass = false;
     let mut common = Common::default();
-    for element in cx.request.arguments().skip(1) {
-        let argument = Argument {
-            command: "delete",
-            element,
-        };
-        match &**element.key() {
-            b"deletes" => {}
-            b"ordered" => ordered = argument.bool()?,
-            b"bypassDocumentValidation" => bypass = argument.bool()?,
-            _ if common.take(&argument)? => {}
-            key if is_generic(key) => {}
-            _ => return Err(unknown_field("delete", element.key())),
-        }
-    }
-    let specs = statements(cx.request, "delete", "deletes")?;
-    cx.shared
-        .counters
-        .deletes
-        .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let mut target = Target::new(cx).await?;
-    loop {
-        let outcome = attempt(
-            cx,
-            &common,
-            &specs,
-            target.collection.as_ref(),
-            ordered,
-            bypass,
-        );
-        let outcome = outcome.await;
-        if !target.is_to_repeat(cx, &outcome).await? {
-            return outcome;
-        }
-    }
+    let arguments = Arguments::read(cx.request, "delete", "deletes", |argument| {
+        common.take(argument)
+    })?;
+    let count = arguments.statements.len() as u64;
+    cx.shared.counters.deletes.fetch_add(count, Relaxed);
+    query::attempts(cx, |target| attempt(cx, &common, &arguments, target)).await
 }
 
 async fn attempt(
     cx: &Cx<'_>,
     common: &Common<'_>,
-    specs: &[Bytes],
-    target: Option<&Arc<Collection>>,
-    ordered: bool,
-    bypass: bool,
+    arguments: &Arguments,
+    target: Option<Arc<Collection>>,
 ) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    let (variables, parse) = query::variables(cx, common, target)?;
-    let mut compiled = Vec::with_capacity(specs.len());
-    for (index, spec) in specs.iter().enumerate() {
+    let (variables, parse) = query::variables(cx, common, target.as_ref())?;
+    let mut compiled = Vec::with_capacity(arguments.statements.len());
+    for (index, spec) in arguments.statements.iter().enumerate() {
         compiled.push(compile(cx, Doc::new(spec), index, &parse)?);
     }
-    let shape = Statements {
-        count: compiled.len(),
-        ordered,
-        updates: false,
-        bypass,
-    };
-    write::run(cx, shape, |writer, index| {
-        query::check_known(writer.collection(collection), target)?;
+    write::run(cx, arguments, |writer, index| {
+        query::check_known(writer.collection(collection), target.as_ref())?;
         let Statement {
             filter,
             hint,
@@ -102,7 +64,7 @@ async fn attempt(
         } = compiled[index].as_ref().map_err(Error::clone)?;
         let check = || cx.operation.check();
         let env = cx.env(variables.clone(), &check);
-        let heavy = query::is_heavy(target, Some(filter));
+        let heavy = query::is_heavy(target.as_ref(), Some(filter));
         let delete = || exec::delete(writer, collection, filter, hint.as_ref(), *multi, &env);
         let n = query::run(heavy, delete)?;
         Ok(Done {
@@ -127,10 +89,7 @@ fn compile(
     for element in spec.iter() {
         let path = || format!("delete.deletes.{index}.{}", element.key());
         match &**element.key() {
-            b"q" => match element.value() {
-                ValueRef::Document(doc) => filter = Some(doc),
-                value => return Err(wrong_type(&path(), &value, "object")),
-            },
+            b"q" => filter = Some(document(&path(), &element)?),
             b"limit" => {
                 limit = Some(
                     Argument {
@@ -141,10 +100,7 @@ fn compile(
                 )
             }
             b"hint" => hint = element.value(),
-            b"collation" => match element.value() {
-                ValueRef::Document(doc) => collation = Some(doc),
-                value => return Err(wrong_type(&path(), &value, "object")),
-            },
+            b"collation" => collation = Some(document(&path(), &element)?),
             _ => return Err(unknown_field("delete.deletes", element.key())),
         }
     }
@@ -163,19 +119,7 @@ fn compile(
             ));
         }
         Ok(Statement {
-            filter: match collation {
-                None => Filter::parse(filter, parse)?,
-                Some(_) => {
-                    let collation = query::collation(collation, None)?;
-                    Filter::parse(
-                        filter,
-                        &ParseContext {
-                            collation,
-                            ..parse.clone()
-                        },
-                    )?
-                }
-            },
+            filter: Filter::parse(filter, &*own_collation(parse, collation)?)?,
             hint: query::hint(hint)?,
             multi: limit == 0,
         })

@@ -10,7 +10,7 @@ use argon_mql::{Doc, DocBuf, ValueRef};
 use bytes::Bytes;
 
 use super::insert::check_target;
-use super::query::{self, Common, Target};
+use super::query::{self, Common};
 use super::write::{self, implicit_options, new_id};
 use super::{Access, Command, Cx};
 use crate::error::{Error, Result};
@@ -44,22 +44,16 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     check_target(cx, cx.request.collection()?)?;
     let arguments = read(cx)?;
     check(&arguments)?;
-    let mut target = Target::new(cx).await?;
-    loop {
-        let outcome = attempt(cx, &arguments, target.collection.as_ref()).await;
-        if !target.is_to_repeat(cx, &outcome).await? {
-            return outcome;
-        }
-    }
+    query::attempts(cx, |target| attempt(cx, &arguments, target)).await
 }
 
 async fn attempt(
     cx: &Cx<'_>,
     arguments: &Arguments<'_>,
-    target: Option<&Arc<Collection>>,
+    target: Option<Arc<Collection>>,
 ) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    let (variables, parse) = query::variables(cx, &arguments.common, target)?;
+    let (variables, parse) = query::variables(cx, &arguments.common, target.as_ref())?;
     // As in MongoDB, a mistake in the update is reported before one in the query.
     let change = match arguments.update {
         ValueRef::Missing => None,
@@ -86,7 +80,7 @@ async fn attempt(
     };
     let branch = write::branch(cx).await?;
     write::write(cx, &branch, |writer| {
-        query::check_known(writer.collection(collection), target)?;
+        query::check_known(writer.collection(collection), target.as_ref())?;
         writer.bypass_validation = arguments.bypass;
         let retry = cx.request.retry(0);
         if let Some(retry) = &retry
@@ -100,7 +94,7 @@ async fn attempt(
         let interrupt = || cx.operation.check();
         let env = cx.env(variables.clone(), &interrupt);
         let before = writer.changes();
-        let heavy = query::is_heavy(target, Some(&command.filter));
+        let heavy = query::is_heavy(target.as_ref(), Some(&command.filter));
         let modified = query::run(heavy, || {
             exec::find_and_modify(
                 writer,

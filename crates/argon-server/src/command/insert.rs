@@ -1,15 +1,16 @@
 //! `insert`.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use argon_engine::Writer;
 use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use argon_wire::MAX_BSON_OBJECT_BYTES;
 use bytes::Bytes;
 
-use super::write::{Done, Statements, implicit_options, new_id, statements};
+use super::write::{Arguments, Done, implicit_options, new_id};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::{Argument, is_generic, unknown_field};
 
 pub(super) const COMMAND: Command = Command {
     name: "insert",
@@ -22,38 +23,16 @@ pub(super) const COMMAND: Command = Command {
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
     check_target(cx, collection)?;
-    let mut ordered = true;
-    let mut bypass = false;
-    for element in cx.request.arguments().skip(1) {
-        let argument = Argument {
-            command: "insert",
-            element,
-        };
-        match &**element.key() {
-            b"documents" => {}
-            b"ordered" => ordered = argument.bool()?,
-            b"bypassDocumentValidation" => bypass = argument.bool()?,
-            key if is_generic(key) => {}
-            _ => return Err(unknown_field("insert", element.key())),
-        }
-    }
-    let documents = statements(cx.request, "insert", "documents")?;
-    cx.shared
-        .counters
-        .inserts
-        .fetch_add(documents.len() as u64, std::sync::atomic::Ordering::Relaxed);
+    let arguments = Arguments::read(cx.request, "insert", "documents", |_| Ok(false))?;
+    let count = arguments.statements.len() as u64;
+    cx.shared.counters.inserts.fetch_add(count, Relaxed);
     let time = cx.shared.engine.cluster_time().0;
-    let documents: Vec<Result<Bytes>> = documents
-        .into_iter()
+    let documents: Vec<Result<Bytes>> = arguments
+        .statements
+        .iter()
         .map(|document| prepare(document, time))
         .collect();
-    let shape = Statements {
-        count: documents.len(),
-        ordered,
-        updates: false,
-        bypass,
-    };
-    write::run(cx, shape, |writer, index| match &documents[index] {
+    write::run(cx, &arguments, |writer, index| match &documents[index] {
         Ok(document) => add(writer, collection, document),
         Err(error) => Err(error.clone()),
     })
@@ -89,8 +68,8 @@ pub(super) fn check_writable(collection: &str) -> Result<()> {
 }
 
 /// Makes a client's document what is stored: `_id` first, made if there is none, and empty timestamps filled in.
-fn prepare(document: Bytes, time: u64) -> Result<Bytes> {
-    let doc = Doc::new(&document);
+fn prepare(document: &Bytes, time: u64) -> Result<Bytes> {
+    let doc = Doc::new(document);
     if document.len() > MAX_BSON_OBJECT_BYTES {
         return Err(Error::bad_value(format!(
             "object to insert too large. size in bytes: {}, max size: {MAX_BSON_OBJECT_BYTES}",
@@ -108,7 +87,7 @@ fn prepare(document: Bytes, time: u64) -> Result<Bytes> {
             matches!(element.value(), ValueRef::Timestamp(0)) && element.key() != "_id";
     }
     if first_is_id && !empty_timestamp {
-        return Ok(document);
+        return Ok(document.clone());
     }
     let mut stored = DocBuf::with_capacity(document.len() + 24);
     match doc.element(b"_id") {

@@ -89,7 +89,7 @@ pub(super) async fn open(cx: &Cx<'_>) -> Result<(Arc<State>, Option<Arc<Collecti
 }
 
 /// The collection that the command writes to, as far as this server knows it. What was prepared with it is refused with
-/// [`ErrorCode::StaleConfig`] by [`check_known`] where it does not hold: see [`Target`].
+/// [`ErrorCode::StaleConfig`] by [`check_known`] where it does not hold: see [`attempts`].
 async fn known(cx: &Cx<'_>) -> Result<Option<Arc<Collection>>> {
     let collection = cx.request.collection()?;
     let known = cx
@@ -100,37 +100,25 @@ async fn known(cx: &Cx<'_>) -> Result<Option<Arc<Collection>>> {
     Ok(known.and_then(|state| state.collection(collection).cloned()))
 }
 
-/// The collection that a command's statements are compiled for: another server may have created it, or another of its
-/// name, without this one having heard of it. That is looked up only once it has turned out so, because it takes time.
-pub(super) struct Target {
-    pub(super) collection: Option<Arc<Collection>>,
-    attempts: u32,
-}
-
-impl Target {
-    pub(super) async fn new(cx: &Cx<'_>) -> Result<Target> {
-        let collection = known(cx).await?;
-        Ok(Target {
-            collection,
-            attempts: 0,
-        })
-    }
-
-    /// Whether the command is to be compiled anew, for what the collection is now.
-    pub(super) async fn is_to_repeat<T>(
-        &mut self,
-        cx: &Cx<'_>,
-        outcome: &Result<T>,
-    ) -> Result<bool> {
-        /// Each takes somebody who creates the collection anew at just that moment.
-        const ATTEMPTS_MAX: u32 = 8;
+/// Has `attempt` compile a command for its collection and run it. Another server may have created that collection, or
+/// another of its name, without this one having heard of it: then the collection is looked up, which takes time, and
+/// the command compiled anew.
+pub(super) async fn attempts<T, F: Future<Output = Result<T>>>(
+    cx: &Cx<'_>,
+    attempt: impl Fn(Option<Arc<Collection>>) -> F,
+) -> Result<T> {
+    /// Each takes somebody who creates the collection anew at just that moment.
+    const REPEATS_MAX: u32 = 8;
+    let mut collection = known(cx).await?;
+    let mut repeats = 0;
+    loop {
+        let outcome = attempt(collection).await;
         let is_stale = |error: &Error| error.code == ErrorCode::StaleConfig;
-        if self.attempts == ATTEMPTS_MAX || !outcome.as_ref().is_err_and(is_stale) {
-            return Ok(false);
+        if repeats == REPEATS_MAX || !outcome.as_ref().is_err_and(is_stale) {
+            return outcome;
         }
-        self.attempts += 1;
-        self.collection = open(cx).await?.1;
-        Ok(true)
+        repeats += 1;
+        collection = open(cx).await?.1;
     }
 }
 

@@ -1,21 +1,21 @@
 //! `update`.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use argon_engine::exec::{self, Update};
 use argon_engine::state::Collection;
 use argon_mql::filter::Filter;
 use argon_mql::update::{Update as Change, UpdateOptions};
 use argon_mql::{Doc, ErrorCode, ParseContext, ValueRef};
-use bytes::Bytes;
 
 use super::insert::check_target;
-use super::query::{self, Common, Target};
-use super::write::{Done, Statements, flag, implicit_options, new_id, statements};
+use super::query::{self, Common};
+use super::write::{Arguments, Done, document, flag, implicit_options, new_id, own_collation};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::{Argument, is_generic, missing_field, unknown_field, wrong_type};
+use crate::request::{missing_field, unknown_field, wrong_type};
 
 pub(super) const COMMAND: Command = Command {
     name: "update",
@@ -30,57 +30,25 @@ const UNKNOWN_STAGE: ErrorCode = ErrorCode::location(40324);
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     check_target(cx, cx.request.collection()?)?;
-    let mut ordered = true;
-    let mut bypass = false;
     let mut common = Common::default();
-    for element in cx.request.arguments().skip(1) {
-        let argument = Argument {
-            command: "update",
-            element,
-        };
-        match &**element.key() {
-            b"updates" => {}
-            b"ordered" => ordered = argument.bool()?,
-            b"bypassDocumentValidation" => bypass = argument.bool()?,
-            _ if common.take(&argument)? => {}
-            key if is_generic(key) => {}
-            _ => return Err(unknown_field("update", element.key())),
-        }
-    }
-    let specs = statements(cx.request, "update", "updates")?;
-    cx.shared
-        .counters
-        .updates
-        .fetch_add(specs.len() as u64, std::sync::atomic::Ordering::Relaxed);
-    let mut target = Target::new(cx).await?;
-    loop {
-        let outcome = attempt(
-            cx,
-            &common,
-            &specs,
-            target.collection.as_ref(),
-            ordered,
-            bypass,
-        );
-        let outcome = outcome.await;
-        if !target.is_to_repeat(cx, &outcome).await? {
-            return outcome;
-        }
-    }
+    let arguments = Arguments::read(cx.request, "update", "updates", |argument| {
+        common.take(argument)
+    })?;
+    let count = arguments.statements.len() as u64;
+    cx.shared.counters.updates.fetch_add(count, Relaxed);
+    query::attempts(cx, |target| attempt(cx, &common, &arguments, target)).await
 }
 
 async fn attempt(
     cx: &Cx<'_>,
     common: &Common<'_>,
-    specs: &[Bytes],
-    target: Option<&Arc<Collection>>,
-    ordered: bool,
-    bypass: bool,
+    arguments: &Arguments,
+    target: Option<Arc<Collection>>,
 ) -> Result<Reply> {
     let collection = cx.request.collection()?;
-    let (variables, parse) = query::variables(cx, common, target)?;
-    let mut compiled = Vec::with_capacity(specs.len());
-    for (index, spec) in specs.iter().enumerate() {
+    let (variables, parse) = query::variables(cx, common, target.as_ref())?;
+    let mut compiled = Vec::with_capacity(arguments.statements.len());
+    for (index, spec) in arguments.statements.iter().enumerate() {
         let shape = Shape::read(Doc::new(spec), &format!("update.updates.{index}"))?;
         let statement = shape.compile(cx, &parse);
         // A pipeline is read with the command, so a stage it does not know fails the command.
@@ -91,18 +59,12 @@ async fn attempt(
         }
         compiled.push(statement);
     }
-    let shape = Statements {
-        count: compiled.len(),
-        ordered,
-        updates: true,
-        bypass,
-    };
-    write::run(cx, shape, |writer, index| {
-        query::check_known(writer.collection(collection), target)?;
+    write::run(cx, arguments, |writer, index| {
+        query::check_known(writer.collection(collection), target.as_ref())?;
         let statement = compiled[index].as_ref().map_err(Error::clone)?;
         let check = || cx.operation.check();
         let env = cx.env(variables.clone(), &check);
-        let heavy = query::is_heavy(target, Some(&statement.filter));
+        let heavy = query::is_heavy(target.as_ref(), Some(&statement.filter));
         let update = || {
             exec::update(
                 writer,
@@ -152,10 +114,7 @@ impl<'a> Shape<'a> {
         for element in spec.iter() {
             let path = || format!("{path}.{}", element.key());
             match &**element.key() {
-                b"q" => match element.value() {
-                    ValueRef::Document(doc) => filter = Some(doc),
-                    value => return Err(wrong_type(&path(), &value, "object")),
-                },
+                b"q" => filter = Some(document(&path(), &element)?),
                 b"u" => change = Some(element.value()),
                 b"multi" => shape.multi = flag(&path(), &element)?,
                 b"upsert" => shape.upsert = flag(&path(), &element)?,
@@ -177,14 +136,8 @@ impl<'a> Shape<'a> {
                     }
                     value => return Err(wrong_type(&path(), &value, "array")),
                 },
-                b"c" => match element.value() {
-                    ValueRef::Document(doc) => shape.constants = Some(doc),
-                    value => return Err(wrong_type(&path(), &value, "object")),
-                },
-                b"collation" => match element.value() {
-                    ValueRef::Document(doc) => shape.collation = Some(doc),
-                    value => return Err(wrong_type(&path(), &value, "object")),
-                },
+                b"c" => shape.constants = Some(document(&path(), &element)?),
+                b"collation" => shape.collation = Some(document(&path(), &element)?),
                 b"hint" => shape.hint = element.value(),
                 _ => return Err(unknown_field("update.updates", element.key())),
             }
@@ -202,17 +155,7 @@ impl<'a> Shape<'a> {
                 "Cannot use (or request) retryable writes with multi=true",
             ));
         }
-        let own;
-        let parse = match self.collation {
-            Some(_) => {
-                own = ParseContext {
-                    collation: query::collation(self.collation, None)?,
-                    ..parse.clone()
-                };
-                &own
-            }
-            None => parse,
-        };
+        let parse = &*own_collation(parse, self.collation)?;
         // As in MongoDB, a mistake in the update is reported before one in the filter.
         let change = change(
             self.change,

@@ -1,18 +1,20 @@
 //! What the commands that write documents have in common: statements, their failures, and retries.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use argon_engine::state::SPAN;
 use argon_engine::{Branch, Retry, Writer};
 use argon_mql::value::Element;
-use argon_mql::{Doc, DocBuf, ErrorCode, Value, ValueRef};
+use argon_mql::{Doc, DocBuf, ErrorCode, ParseContext, Value, ValueRef};
 use argon_wire::MAX_WRITE_BATCH;
 use bson::oid::ObjectId;
 use bytes::Bytes;
-use std::sync::Arc;
 
 use super::{Cx, text};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::{Request, missing_field};
+use crate::request::{Argument, Request, is_generic, missing_field, unknown_field};
 
 /// What one statement did.
 #[derive(Clone, Debug, Default)]
@@ -122,16 +124,47 @@ fn count(number: u64) -> ValueRef<'static> {
     ValueRef::Int32(i32::try_from(number).unwrap_or(i32::MAX))
 }
 
-/// The statements of a write command, as [`run`] needs to know them.
-pub(super) struct Statements {
-    /// How many there are.
-    pub(super) count: usize,
+/// The arguments that `insert`, `update` and `delete` have in common.
+pub(super) struct Arguments {
+    /// The documents, or what to do, one by one.
+    pub(super) statements: Vec<Bytes>,
     /// Whether the first failure ends the command.
-    pub(super) ordered: bool,
-    /// Whether they are updates, whose answer has `nModified`.
-    pub(super) updates: bool,
+    ordered: bool,
     /// Whether documents are stored whatever the collection's validator says of them.
-    pub(super) bypass: bool,
+    bypass: bool,
+    /// Whether the statements are updates, whose answer has `nModified`.
+    updates: bool,
+}
+
+impl Arguments {
+    /// Reads those of `command`, which calls its statements `statements`; `take` takes what is an argument of it alone,
+    /// and says whether it was.
+    pub(super) fn read<'a>(
+        request: &'a Request,
+        command: &'static str,
+        statements: &'static str,
+        mut take: impl FnMut(&Argument<'a>) -> Result<bool>,
+    ) -> Result<Arguments> {
+        let mut ordered = true;
+        let mut bypass = false;
+        for element in request.arguments().skip(1) {
+            let argument = Argument { command, element };
+            match &**element.key() {
+                b"ordered" => ordered = argument.bool()?,
+                b"bypassDocumentValidation" => bypass = argument.bool()?,
+                key if *key == *statements.as_bytes() => {}
+                _ if take(&argument)? => {}
+                key if is_generic(key) => {}
+                _ => return Err(unknown_field(command, element.key())),
+            }
+        }
+        Ok(Arguments {
+            statements: self::statements(request, command, statements)?,
+            ordered,
+            bypass,
+            updates: command == "update",
+        })
+    }
 }
 
 /// Runs a write command: has `decide` decide its statements one by one, except those that an earlier attempt of a
@@ -140,24 +173,24 @@ pub(super) struct Statements {
 /// A command is one record: it becomes durable and visible as a whole, the statements that failed excepted.
 pub(super) async fn run(
     cx: &Cx<'_>,
-    statements: Statements,
+    arguments: &Arguments,
     mut decide: impl FnMut(&mut Writer, usize) -> Result<Done> + Send,
 ) -> Result<Reply> {
-    if !(1..=MAX_WRITE_BATCH).contains(&statements.count) {
+    let count = arguments.statements.len();
+    if !(1..=MAX_WRITE_BATCH).contains(&count) {
         return Err(Error::new(
             ErrorCode::InvalidLength,
             format!(
-                "Write batch sizes must be between 1 and {MAX_WRITE_BATCH}. Got {} operations.",
-                statements.count
+                "Write batch sizes must be between 1 and {MAX_WRITE_BATCH}. Got {count} operations.",
             ),
         ));
     }
     let branch = branch(cx).await?;
     let outcome = write(cx, &branch, |writer| {
-        writer.bypass_validation = statements.bypass;
+        writer.bypass_validation = arguments.bypass;
         let mut outcome = Outcome::default();
         let mut run = Run::default();
-        for index in 0..statements.count {
+        for index in 0..count {
             let retry = cx.request.retry(index);
             if let Some(retry) = &retry
                 && let Some(earlier) = writer.earlier_outcome(retry)?
@@ -177,7 +210,7 @@ pub(super) async fn run(
                 Err(error) if error.is_interruption() => return Err(error),
                 Err(error) => {
                     outcome.errors.push((index, error));
-                    if statements.ordered {
+                    if arguments.ordered {
                         break;
                     }
                 }
@@ -187,7 +220,7 @@ pub(super) async fn run(
         Ok(outcome)
     })
     .await?;
-    Ok(outcome.into_reply(statements.updates))
+    Ok(outcome.into_reply(arguments.updates))
 }
 
 /// Statements in a row with the same simple outcome, remembered as one.
@@ -244,11 +277,7 @@ pub(super) async fn write<T>(
 }
 
 /// The statements of a write command: the document sequence called `name`, or the array in the command.
-pub(super) fn statements(
-    request: &Request,
-    command: &'static str,
-    name: &str,
-) -> Result<Vec<Bytes>> {
+fn statements(request: &Request, command: &'static str, name: &str) -> Result<Vec<Bytes>> {
     if let Some(sequence) = request
         .sequences
         .iter()
@@ -307,4 +336,26 @@ pub(super) fn flag(path: &str, element: &Element<'_>) -> Result<bool> {
         ValueRef::Double(value) => Ok(value != 0.0),
         value => Err(crate::request::wrong_type(path, &value, "bool")),
     }
+}
+
+/// A statement's field that is a document.
+pub(super) fn document<'a>(path: &str, element: &Element<'a>) -> Result<Doc<'a>> {
+    let value = element.value();
+    value
+        .as_document()
+        .ok_or_else(|| crate::request::wrong_type(path, &value, "object"))
+}
+
+/// The context in which a statement is compiled: the command's, but for a collation of the statement's own.
+pub(super) fn own_collation<'a>(
+    parse: &'a ParseContext,
+    collation: Option<Doc<'_>>,
+) -> Result<Cow<'a, ParseContext>> {
+    Ok(match collation {
+        None => Cow::Borrowed(parse),
+        Some(_) => Cow::Owned(ParseContext {
+            collation: super::query::collation(collation, None)?,
+            ..parse.clone()
+        }),
+    })
 }
