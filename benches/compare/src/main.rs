@@ -3,6 +3,8 @@
 //! Each measurement alternates between the two servers in rounds, so that what else the machine does falls on both, and
 //! takes the median round of each. Replies are checked. The client is the test kit's: one blocking socket, no driver.
 
+mod copies;
+mod import;
 mod measure;
 mod servers;
 mod size;
@@ -11,7 +13,7 @@ mod workload;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use measure::{Plan, Table};
 use servers::{Layout, Pair, Side};
@@ -20,13 +22,21 @@ use workload::Workload;
 /// Compares Argon with mongod and prints a table of ratios.
 #[derive(Parser)]
 struct Arguments {
-    /// Documents of the collection that reads and updates run on.
+    /// Only these parts.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "beside,large,branches"
+    )]
+    parts: Vec<Part>,
+    /// Documents of the collection that reads and updates run on, and that is imported.
     #[arg(long, default_value_t = 100_000)]
     documents: usize,
-    /// Measures branches at this many documents too.
+    /// Documents of the collections that branches are made of.
     #[arg(long, default_value_t = 1_000_000)]
     branch_documents: usize,
-    /// Measures what takes in a whole collection, or much of it, at this many documents too; 0 leaves that out.
+    /// Documents for the part `large`, which 0 leaves out, and for `copies`.
     #[arg(long, default_value_t = 0)]
     large_documents: usize,
     /// Rounds per measurement and server; the median counts.
@@ -38,39 +48,63 @@ struct Arguments {
     /// Only measurements whose name contains this.
     #[arg(long, default_value = "")]
     filter: String,
-    /// Measures Argon in front of mongod too: with its log in it, and passing through.
-    #[arg(long)]
-    upstream: bool,
+    /// Only measurements on so many connections.
+    #[arg(long, value_delimiter = ',')]
+    connections: Vec<usize>,
     /// Counts operations per second of the server's processor time, not of the clock: what is left to compare on a
     /// machine that is busy with other things. Waiting for the disk costs nothing then.
     #[arg(long)]
     cpu: bool,
-    /// Leaves out the measurements of size and of branches.
-    #[arg(long)]
-    no_branches: bool,
 }
 
-#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+/// What can be measured by itself.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Both servers side by side.
+    Beside,
+    /// What takes in a whole collection, or much of it, on a large one.
+    Large,
+    /// Argon in front of mongod, with its log in it.
+    LogInside,
+    /// Argon in front of mongod, passing a database through.
+    PassThrough,
+    /// Argon in front of mongod, with a branch of the prefix engine.
+    Prefix,
+    /// Importing a database, beside inserting its documents.
+    Import,
+    /// Branches of both engines: how long one takes to make, and what ten of them cost.
+    Copies,
+    /// Branches in a log of Argon's own.
+    Branches,
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the tables are what this program is for"
+)]
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let documents = arguments.documents;
-    println!(
-        "{}",
-        compare(&arguments, Layout::Beside, documents, |_| true)?
-    );
-    if arguments.large_documents > 0 {
-        let documents = arguments.large_documents;
-        let table = compare(&arguments, Layout::Beside, documents, |one| one.large)?;
-        println!("{} documents:\n\n{table}", arguments.large_documents);
-    }
-    if arguments.upstream {
-        for layout in [Layout::LogInside, Layout::PassThrough] {
-            let table = compare(&arguments, layout, documents, |one| one.upstream)?;
-            println!("{table}");
-        }
-    }
-    if !arguments.no_branches {
-        println!("{}", size::branches(arguments.branch_documents)?);
+    let large = arguments.large_documents;
+    for part in &arguments.parts {
+        let any = |_: &Workload| true;
+        let table = match part {
+            Part::Beside => compare(&arguments, Layout::Beside, documents, any)?.to_string(),
+            Part::LogInside => compare(&arguments, Layout::LogInside, documents, any)?.to_string(),
+            Part::PassThrough => {
+                compare(&arguments, Layout::PassThrough, documents, any)?.to_string()
+            }
+            Part::Prefix => compare(&arguments, Layout::Prefix, documents, any)?.to_string(),
+            Part::Import => import::compare(documents, arguments.rounds)?.to_string(),
+            Part::Branches => size::branches(arguments.branch_documents)?,
+            Part::Copies => copies::compare(if large == 0 { documents } else { large })?,
+            Part::Large if large == 0 => continue,
+            Part::Large => {
+                let table = compare(&arguments, Layout::Beside, large, |one| one.large)?;
+                format!("{large} documents:\n\n{table}")
+            }
+        };
+        println!("{table}");
     }
     Ok(())
 }
@@ -83,13 +117,17 @@ fn compare(
     wanted: impl Fn(&Workload) -> bool,
 ) -> Result<Table> {
     let pair = Pair::start(layout)?;
-    eprintln!("loading {documents} documents into both servers");
+    eprintln!("loading {documents} documents");
     workload::load(&pair.mongod, documents)?;
-    workload::index(&pair.mongod)?;
-    // What is passed through is there already.
-    if layout != Layout::PassThrough {
-        workload::load(&pair.argon, documents)?;
-        workload::index(&pair.argon)?;
+    workload::index(&pair.mongod, pair.mongod.database)?;
+    match layout {
+        Layout::Beside | Layout::LogInside => {
+            workload::load(&pair.argon, documents)?;
+            workload::index(&pair.argon, pair.argon.database)?;
+        }
+        // It is there already.
+        Layout::PassThrough => {}
+        Layout::Prefix => pair.copy(servers::COPY)?,
     }
     let plan = Plan {
         documents,
@@ -102,16 +140,16 @@ fn compare(
         if !workload.name.contains(&arguments.filter) || !wanted(workload) {
             continue;
         }
-        eprintln!("{}", workload.name);
-        let (mongod, argon) = measure::alternate(&pair, workload, &plan)?;
-        let target = workload.target_in(layout);
-        table.row(
-            &layout.label(workload.name),
-            workload.unit,
-            mongod,
-            argon,
-            target,
-        );
+        for &connections in workload.connections(layout) {
+            if !arguments.connections.is_empty() && !arguments.connections.contains(&connections) {
+                continue;
+            }
+            let label = layout.label(workload.name, connections);
+            eprintln!("{label}");
+            let (mongod, argon) = measure::alternate(&pair, workload, connections, &plan)?;
+            let target = workload.target_in(layout);
+            table.row(&label, workload.unit, mongod, argon, target);
+        }
     }
     Ok(table)
 }

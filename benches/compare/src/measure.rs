@@ -21,12 +21,17 @@ pub(crate) struct Plan {
     pub(crate) cpu: bool,
 }
 
-/// Runs `workload` on both servers in turns; what each does per second in its median round.
-pub(crate) fn alternate(pair: &Pair, workload: &Workload, plan: &Plan) -> Result<(f64, f64)> {
+/// Runs `workload` on so many `connections` to both servers in turns; what each does per second in its median round.
+pub(crate) fn alternate(
+    pair: &Pair,
+    workload: &Workload,
+    connections: usize,
+    plan: &Plan,
+) -> Result<(f64, f64)> {
     let mut mongod = Vec::new();
     let mut argon = Vec::new();
     for at in 0..=plan.rounds {
-        let one = |side: &Side| run_round(side, workload, plan, at);
+        let one = |side: &Side| run_round(side, workload, connections, plan, at);
         let (m, a) = (one(&pair.mongod)?, one(&pair.argon)?);
         // The first round warms caches up and is not counted.
         if at > 0 {
@@ -42,10 +47,16 @@ pub(crate) fn alternate(pair: &Pair, workload: &Workload, plan: &Plan) -> Result
     clippy::cast_precision_loss,
     reason = "counts of operations are far below 2^52"
 )]
-fn run_round(side: &Side, workload: &Workload, plan: &Plan, at: usize) -> Result<f64> {
+fn run_round(
+    side: &Side,
+    workload: &Workload,
+    connections: usize,
+    plan: &Plan,
+    at: usize,
+) -> Result<f64> {
     let busy = processor_time(side.pid)?;
     let counts: Vec<Result<(u64, Duration)>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..workload.connections)
+        let threads: Vec<_> = (0..connections)
             .map(|connection| {
                 scope.spawn(move || {
                     let mut client = side.connect()?;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use argon_testkit::client::Client;
@@ -11,7 +12,7 @@ use bson::{RawDocumentBuf, rawdoc};
 /// One of the two.
 pub(crate) struct Side {
     pub(crate) name: &'static str,
-    addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     pub(crate) pid: u32,
     pub(crate) data_dir: PathBuf,
     /// The database that the measurements run on.
@@ -25,7 +26,7 @@ impl Side {
     pub(crate) const ARGON: &'static str = "argon";
 
     pub(crate) fn connect(&self) -> Result<Client> {
-        Client::connect(self.addr)
+        Client::connect_within(self.addr, PATIENCE)
     }
 
     /// `command` with the write concern that durability needs here.
@@ -46,18 +47,34 @@ pub(crate) enum Layout {
     LogInside,
     /// In front of it, passing the same database through.
     PassThrough,
+    /// In front of it, with a branch of the same database that the prefix engine copied.
+    Prefix,
 }
 
 impl Layout {
     /// What a measurement is called in this layout.
-    pub(crate) fn label(self, workload: &str) -> String {
-        match self {
-            Layout::Beside => workload.to_owned(),
-            Layout::LogInside => format!("log in MongoDB: {workload}"),
-            Layout::PassThrough => format!("pass-through: {workload}"),
+    pub(crate) fn label(self, workload: &str, connections: usize) -> String {
+        let layout = match self {
+            Layout::Beside => "",
+            Layout::LogInside => "log in MongoDB: ",
+            Layout::PassThrough => "pass-through: ",
+            Layout::Prefix => "prefix branch: ",
+        };
+        match connections {
+            1 => format!("{layout}{workload}"),
+            _ => format!("{layout}{workload}, {connections} connections"),
         }
     }
 }
+
+/// How long a reply may take: a large collection is long in copying.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The database that the measurements run on where mongod is reached directly.
+const DIRECT: &str = "direct";
+
+/// The branch that the prefix engine makes of it.
+pub(crate) const COPY: &str = "copy";
 
 /// Both, running; dropping it ends them.
 pub(crate) struct Pair {
@@ -76,7 +93,7 @@ impl Pair {
         let uri = format!("mongodb://{}/", mongod.addr());
         let args: &[&str] = match layout {
             Layout::Beside => &[],
-            Layout::LogInside | Layout::PassThrough => &["--mongodb-uri", &uri],
+            _ => &["--mongodb-uri", &uri],
         };
         let argon = server::Argon::start_with(&server::binary()?, None, args)?;
         let journaled = rawdoc! { "w": 1, "j": true };
@@ -85,7 +102,8 @@ impl Pair {
         let (direct, through, database) = match layout {
             Layout::Beside => (journaled, None, "bench"),
             Layout::LogInside => (majority, None, "bench"),
-            Layout::PassThrough => (majority.clone(), Some(majority), "direct"),
+            Layout::PassThrough => (majority.clone(), Some(majority), DIRECT),
+            Layout::Prefix => (majority.clone(), Some(majority), "direct~copy"),
         };
         Ok(Pair {
             mongod: Side {
@@ -94,7 +112,7 @@ impl Pair {
                 pid: mongod.pid(),
                 data_dir: mongod.data_dir(),
                 // A database that is in the upstream is no project there.
-                database: "direct",
+                database: DIRECT,
                 durable: Some(direct),
             },
             argon: Side {
@@ -108,5 +126,12 @@ impl Pair {
             _argon: argon,
             _mongod: mongod,
         })
+    }
+
+    /// Has the prefix engine copy mongod's database into the branch called `name`.
+    pub(crate) fn copy(&self, name: &str) -> Result<()> {
+        let create = rawdoc! { "createBranch": name, "engine": "prefix" };
+        self.argon.connect()?.run_ok(DIRECT, &create)?;
+        Ok(())
     }
 }

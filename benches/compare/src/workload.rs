@@ -11,235 +11,128 @@ use crate::servers::{Layout, Side};
 /// One step on one connection: how many operations it was.
 pub(crate) type Step = Box<dyn FnMut(&mut Client) -> Result<u64>>;
 
-/// One measurement.
+/// A measurement, which makes a row of the table for each number of connections.
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
     pub(crate) unit: &'static str,
-    pub(crate) connections: usize,
-    /// The ratio to reach: issue and DESIGN.md section 9.
-    pub(crate) target: f64,
+    kind: Kind,
+    /// The ratio to reach beside mongod: DESIGN.md, section 9.
+    target: f64,
     /// Whether it is measured on a large collection too.
     pub(crate) large: bool,
-    /// Whether it is measured with a MongoDB behind Argon too.
-    pub(crate) upstream: bool,
+    /// At how many connections it is measured beside mongod.
+    beside: &'static [usize],
+    /// The same in front of a mongod.
+    in_front: &'static [usize],
     /// Makes the step of one connection in one round: server, documents loaded, connection, round.
-    pub(crate) prepare: fn(&Side, usize, usize, usize) -> Step,
+    pub(crate) prepare: Prepare,
 }
 
-impl Workload {
-    /// The ratio to reach in `layout`: DESIGN.md, section 9.
-    pub(crate) fn target_in(&self, layout: Layout) -> f64 {
-        let writes = self.name.contains("durable") || self.name.contains("bulk");
-        match layout {
-            Layout::Beside => self.target,
-            Layout::LogInside if writes => 0.8,
-            Layout::LogInside => 2.0,
-            Layout::PassThrough => 0.9,
-        }
-    }
+type Prepare = fn(&Side, usize, usize, usize) -> Step;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Read,
+    Write,
 }
 
 /// Every measurement.
 pub(crate) const ALL: &[Workload] = &[
-    Workload {
-        name: "find by _id",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: true,
-        prepare: find_by_id,
-    },
-    Workload {
-        name: "find by _id, 8 connections",
-        unit: "ops/s",
-        connections: 8,
-        target: 2.0,
-        large: false,
-        upstream: true,
-        prepare: find_by_id,
-    },
-    Workload {
-        name: "find by _id, 64 connections",
-        unit: "ops/s",
-        connections: 64,
-        target: 2.0,
-        large: false,
-        upstream: true,
-        prepare: find_by_id,
-    },
-    Workload {
-        name: "indexed find, 10 documents",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: true,
-        prepare: indexed_find,
-    },
-    Workload {
-        name: "indexed range, sorted, 100 documents",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: true,
-        upstream: false,
-        prepare: indexed_range,
-    },
-    Workload {
-        name: "whole-collection filter",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: true,
-        upstream: false,
-        prepare: filter,
-    },
-    Workload {
-        name: "whole-collection read",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: false,
-        prepare: read_all,
-    },
-    Workload {
-        name: "group by",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: true,
-        upstream: false,
-        prepare: group,
-    },
-    Workload {
-        name: "sort + limit",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: true,
-        upstream: false,
-        prepare: sort_limit,
-    },
-    Workload {
-        name: "distinct",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: true,
-        upstream: false,
-        prepare: distinct,
-    },
-    Workload {
-        name: "lookup, 1,000 documents",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: true,
-        upstream: false,
-        prepare: lookup,
-    },
-    Workload {
-        name: "unwind + group",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: false,
-        prepare: unwind_group,
-    },
-    Workload {
-        name: "project, then match",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: false,
-        prepare: project_match,
-    },
-    Workload {
-        name: "add fields, then match",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: false,
-        prepare: add_fields_match,
-    },
-    Workload {
-        name: "lookup without an index, 100 documents",
-        unit: "ops/s",
-        connections: 1,
-        target: 2.0,
-        large: false,
-        upstream: false,
-        prepare: lookup_unindexed,
-    },
-    Workload {
-        name: "single insert, durable",
-        unit: "ops/s",
-        connections: 1,
-        target: 1.5,
-        large: false,
-        upstream: true,
-        prepare: insert,
-    },
-    Workload {
-        name: "single insert, durable, 8 connections",
-        unit: "ops/s",
-        connections: 8,
-        target: 1.5,
-        large: false,
-        upstream: true,
-        prepare: insert,
-    },
-    Workload {
-        name: "single insert, durable, 64 connections",
-        unit: "ops/s",
-        connections: 64,
-        target: 1.5,
-        large: false,
-        upstream: true,
-        prepare: insert,
-    },
-    Workload {
-        name: "update by _id, durable",
-        unit: "ops/s",
-        connections: 1,
-        target: 1.5,
-        large: false,
-        upstream: true,
-        prepare: update,
-    },
-    Workload {
-        name: "update by _id, durable, 8 connections",
-        unit: "ops/s",
-        connections: 8,
-        target: 1.5,
-        large: false,
-        upstream: true,
-        prepare: update,
-    },
-    Workload {
-        name: "bulk load, batches of 1,000",
-        unit: "documents/s",
-        connections: 1,
-        target: 1.0,
-        large: false,
-        upstream: true,
-        prepare: bulk,
-    },
-    Workload {
-        name: "bulk load, batches of 1,000, 8 connections",
-        unit: "documents/s",
-        connections: 8,
-        target: 1.0,
-        large: false,
-        upstream: true,
-        prepare: bulk,
-    },
+    read("find by _id", find_by_id).beside(MANY).in_front(MANY),
+    read("indexed find, 10 documents", indexed_find).in_front(ONE),
+    read("indexed range, sorted, 100 documents", indexed_range)
+        .in_front(MANY)
+        .large(),
+    read("whole-collection filter", filter).large(),
+    read("whole-collection read", read_all),
+    read("group by", group).large(),
+    read("sort + limit", sort_limit).large(),
+    read("distinct", distinct).large(),
+    read("lookup, 1,000 documents", lookup).large(),
+    read("unwind + group", unwind_group),
+    read("project, then match", project_match),
+    read("add fields, then match", add_fields_match),
+    read("lookup without an index, 100 documents", lookup_unindexed),
+    write("single insert, durable", 1.5, insert)
+        .beside(MANY)
+        .in_front(MANY),
+    write("update by _id, durable", 1.5, update)
+        .beside(&[1, 8])
+        .in_front(MANY),
+    write("bulk load, batches of 1,000", 1.0, bulk)
+        .unit("documents/s")
+        .beside(&[1, 8])
+        .in_front(MANY),
 ];
+
+const ONE: &[usize] = &[1];
+const MANY: &[usize] = &[1, 8, 64];
+
+const fn read(name: &'static str, prepare: Prepare) -> Workload {
+    Workload {
+        name,
+        unit: "ops/s",
+        kind: Kind::Read,
+        target: 2.0,
+        large: false,
+        beside: ONE,
+        in_front: &[],
+        prepare,
+    }
+}
+
+const fn write(name: &'static str, target: f64, prepare: Prepare) -> Workload {
+    Workload {
+        kind: Kind::Write,
+        target,
+        ..read(name, prepare)
+    }
+}
+
+impl Workload {
+    const fn beside(self, connections: &'static [usize]) -> Workload {
+        Workload {
+            beside: connections,
+            ..self
+        }
+    }
+
+    const fn in_front(self, connections: &'static [usize]) -> Workload {
+        Workload {
+            in_front: connections,
+            ..self
+        }
+    }
+
+    const fn large(self) -> Workload {
+        Workload {
+            large: true,
+            ..self
+        }
+    }
+
+    const fn unit(self, unit: &'static str) -> Workload {
+        Workload { unit, ..self }
+    }
+
+    /// At how many connections it is measured in `layout`.
+    pub(crate) fn connections(&self, layout: Layout) -> &'static [usize] {
+        match layout {
+            Layout::Beside => self.beside,
+            Layout::LogInside | Layout::PassThrough | Layout::Prefix => self.in_front,
+        }
+    }
+
+    /// The ratio to reach in `layout`: DESIGN.md, section 9.
+    pub(crate) fn target_in(&self, layout: Layout) -> f64 {
+        match (layout, self.kind) {
+            (Layout::Beside, _) => self.target,
+            (Layout::LogInside, Kind::Write) => 0.8,
+            (Layout::LogInside, Kind::Read) => 2.0,
+            (Layout::PassThrough | Layout::Prefix, _) => 0.9,
+        }
+    }
+}
 
 /// Groups that the documents fall into: ten documents each at the default size.
 const GROUP: usize = 10;
@@ -263,27 +156,32 @@ pub(crate) fn document(id: usize) -> RawDocumentBuf {
 
 /// Loads `count` documents into collection `c` of the side's database.
 pub(crate) fn load(side: &Side, count: usize) -> Result<()> {
-    let mut client = side.connect()?;
     let ids: Vec<usize> = (0..count).collect();
-    for batch in ids.chunks(1_000) {
+    for batch in ids.chunks(100_000) {
         let documents: Vec<RawDocumentBuf> = batch.iter().map(|id| document(*id)).collect();
-        let reply = client.call(
-            side.database,
-            &rawdoc! { "insert": "c" },
-            Some(("documents", &documents)),
-        )?;
+        insert_all(side, side.database, &documents)?;
+    }
+    Ok(())
+}
+
+/// Inserts `documents` into collection `c` of `database`, a thousand at a time.
+pub(crate) fn insert_all(side: &Side, database: &str, documents: &[RawDocumentBuf]) -> Result<()> {
+    let mut client = side.connect()?;
+    let command = side.durable(rawdoc! { "insert": "c" });
+    for batch in documents.chunks(1_000) {
+        let reply = client.call(database, &command, Some(("documents", batch)))?;
         check_n(reply, batch.len())?;
     }
     Ok(())
 }
 
 /// Makes the indexes that the measurements use.
-pub(crate) fn index(side: &Side) -> Result<()> {
+pub(crate) fn index(side: &Side, database: &str) -> Result<()> {
     let indexes = rawdoc! { "createIndexes": "c", "indexes": [
         { "key": { "group": 1 }, "name": "group_1" },
         { "key": { "email": 1 }, "name": "email_1" },
     ] };
-    side.connect()?.run_ok(side.database, &indexes)?;
+    side.connect()?.run_ok(database, &indexes)?;
     Ok(())
 }
 
