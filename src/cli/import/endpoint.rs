@@ -84,6 +84,34 @@ impl Endpoint {
         }
     }
 
+    /// Makes the database a project, unless it is one or a branch; whether it was made. A database that the MongoDB behind
+    /// Argon has would pass through otherwise, and be the source itself perhaps.
+    pub(super) async fn make_project(&self) -> anyhow::Result<bool> {
+        if self.database.name().contains('~') {
+            return Ok(false);
+        }
+        match self.run(doc! { "createProject": 1 }).await {
+            Ok(_) => Ok(true),
+            Err(error) if code(&error) == Some(NAMESPACE_EXISTS) => Ok(false),
+            Err(error) => Err(self.explain(error)),
+        }
+    }
+
+    /// Drops the project that was made, if there is nothing in it.
+    pub(super) async fn give_up_project(&self) -> anyhow::Result<()> {
+        let listed = self.list(doc! { "listCollections": 1, "nameOnly": true });
+        if !listed
+            .await
+            .map_err(|error| self.explain(error))?
+            .is_empty()
+        {
+            return Ok(());
+        }
+        let drop = doc! { "dropProject": 1, "confirm": self.database.name() };
+        self.run(drop).await.map_err(|error| self.explain(error))?;
+        Ok(())
+    }
+
     pub(super) fn collection<T: Send + Sync>(&self, name: &str) -> Collection<T> {
         self.database.collection(name)
     }
@@ -131,6 +159,7 @@ impl Endpoint {
 
 /// Source: MongoDB manual, "Error Codes".
 const COMMAND_NOT_FOUND: i32 = 59;
+const NAMESPACE_EXISTS: i32 = 48;
 const OUT_OF_DISK_SPACE: i32 = 14031;
 /// Codes of a server that goes away, comes up, or hands its office over.
 const PASSING: &[i32] = &[

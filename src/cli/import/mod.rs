@@ -72,6 +72,7 @@ async fn import(args: Args) -> anyhow::Result<()> {
         .unwrap_or_else(|| source.database.name().to_owned());
     let target = Endpoint::connect("Argon", &args.to, Some(&project)).await?;
     target.check_is_argon().await?;
+    let made = target.make_project().await?;
 
     let mut job = match Job::find(&source, &target).await? {
         Some(job) => {
@@ -80,7 +81,15 @@ async fn import(args: Args) -> anyhow::Result<()> {
             ));
             job
         }
-        None => plan(&source, &target, args.skip_unsupported).await?,
+        None => match plan(&source, &target, args.skip_unsupported).await {
+            Ok(job) => job,
+            Err(error) => {
+                if made {
+                    target.give_up_project().await?;
+                }
+                return Err(error);
+            }
+        },
     };
     transfer::copy(&source, &target, &mut job, args.parallel).await?;
     transfer::verify(&source, &target, &mut job, args.parallel).await?;
