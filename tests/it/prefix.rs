@@ -13,6 +13,7 @@ use argon_testkit::mongod::{Mongod, Options};
 use argon_testkit::server::Argon;
 use bson::raw::{RawArrayBuf, RawDocument, RawDocumentBuf};
 use bson::{Document, doc, rawdoc};
+use futures::StreamExt as _;
 use mongodb::options::{ChangeStreamOptions, FullDocumentType};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_argon");
@@ -38,6 +39,12 @@ impl Pair {
         let args = ["--mongodb-uri", &uri];
         let argon = Argon::start_with(Path::new(BINARY), None, &args).unwrap();
         Pair { mongod, argon }
+    }
+
+    /// Another server before the same mongod.
+    fn another(&self) -> Argon {
+        let uri = format!("mongodb://{}/", self.mongod.addr());
+        Argon::start_with(Path::new(BINARY), None, &["--mongodb-uri", &uri]).unwrap()
     }
 
     /// Connections to Argon and to the mongod behind it.
@@ -280,47 +287,49 @@ fn names_in_the_way_are_refused() {
     assert_eq!(code(&mut argon, "shop", &branch("t")), 115);
 }
 
-#[test]
-fn a_copy_that_was_killed_is_finished_by_the_next_start() {
-    let mut pair = Pair::start();
-    let (mut argon, mut mongod) = pair.connect();
+/// Begins to make branch `x` of `shop`, which has six collections, and kills the server in the midst of it.
+fn copy_half(argon: &mut Argon, mongod: &mut Client) {
     let padding = "x".repeat(400);
     for collection in 0..6 {
         for from in (0..30_000).step_by(10_000) {
             let documents = (from..from + 10_000)
                 .map(|id| rawdoc! {"_id": id, "p": padding.as_str()})
                 .collect();
-            insert(&mut mongod, "shop", &format!("c{collection}"), documents);
+            insert(mongod, "shop", &format!("c{collection}"), documents);
         }
     }
-    let addr = pair.argon.addr();
+    let mut client = argon.connect().unwrap();
+    let addr = argon.addr();
     let creating = thread::spawn(move || {
         let mut client = Client::connect(addr).unwrap();
         client.run_command("shop", &rawdoc! {"createBranch": "x", "engine": "prefix"})
     });
-    let copied = |mongod: &mut Client| {
-        let names = names(mongod, "shop");
-        names
-            .iter()
-            .filter(|name| name.starts_with("branch_x_"))
-            .count()
-    };
     let deadline = Instant::now() + PATIENCE;
     let mut progress = false;
-    while copied(&mut mongod) < 2 {
+    while copied(mongod) < 2 {
         assert!(Instant::now() < deadline, "nothing is copied");
-        let running = argon.run_ok("admin", &rawdoc! {"currentOp": 1}).unwrap();
+        let running = client.run_ok("admin", &rawdoc! {"currentOp": 1}).unwrap();
         progress |= case::json::render_document(&running).contains("Copying documents");
         thread::sleep(Duration::from_millis(1));
     }
     assert!(progress);
-    pair.argon.kill().unwrap();
+    argon.kill().unwrap();
     assert!(
         creating.join().unwrap().is_err(),
         "it was over before it was killed"
     );
-    pair.argon.restart().unwrap();
-    let mut argon = pair.argon.connect().unwrap();
+}
+
+/// How many collections branch `x` has upstream.
+fn copied(mongod: &mut Client) -> usize {
+    let names = names(mongod, "shop");
+    let of_branch = |name: &&String| name.starts_with("branch_x_");
+    names.iter().filter(of_branch).count()
+}
+
+/// Waits until somebody has finished what [`copy_half`] began, and looks at all of it.
+fn finished(argon: &mut Client, mongod: &mut Client) {
+    let deadline = Instant::now() + PATIENCE;
     let count = rawdoc! {"count": "c0", "query": {}};
     let mut waited = false;
     let counted = loop {
@@ -341,9 +350,151 @@ fn a_copy_that_was_killed_is_finished_by_the_next_start() {
         let counted = argon.run_ok("shop~x", &count).unwrap();
         assert_eq!(counted.get_i32("n").unwrap(), 30_000);
     }
-    assert!(jobs(&mut mongod).is_empty());
+    assert!(jobs(mongod).is_empty());
     argon.run_ok("shop", &rawdoc! {"dropBranch": "x"}).unwrap();
+    assert_eq!(copied(mongod), 0);
+}
+
+#[test]
+fn a_copy_that_was_killed_is_finished_by_the_next_start() {
+    let mut pair = Pair::start();
+    let mut mongod = pair.mongod.connect().unwrap();
+    copy_half(&mut pair.argon, &mut mongod);
+    pair.argon.restart().unwrap();
+    finished(&mut pair.argon.connect().unwrap(), &mut mongod);
+}
+
+#[test]
+fn a_copy_whose_server_is_gone_for_good_is_finished_or_dropped_by_another() {
+    let mut pair = Pair::start();
+    let other = pair.another();
+    let (mut other, mut mongod) = (other.connect().unwrap(), pair.mongod.connect().unwrap());
+    copy_half(&mut pair.argon, &mut mongod);
+    // Whoever does not want to wait for it may have it dropped, and begin anew.
+    other.run_ok("shop", &rawdoc! {"dropBranch": "x"}).unwrap();
     assert_eq!(copied(&mut mongod), 0);
+    assert!(jobs(&mut mongod).is_empty());
+
+    for collection in 0..6 {
+        let drop = rawdoc! {"drop": format!("c{collection}")};
+        other.run_ok("shop", &drop).unwrap();
+    }
+    pair.argon.restart().unwrap();
+    copy_half(&mut pair.argon, &mut mongod);
+    finished(&mut other, &mut mongod);
+}
+
+#[test]
+fn a_branch_is_dropped_while_another_server_reads_it() {
+    let pair = Pair::start();
+    let other = pair.another();
+    let (mut argon, mut mongod) = pair.connect();
+    let documents = || (0..100).map(|id| rawdoc! {"_id": id}).collect();
+    insert(&mut mongod, "shop", "c", documents());
+    for _ in 0..3 {
+        create(&mut argon, "x");
+        let mut reader = other.connect().unwrap();
+        let reading = thread::spawn(move || {
+            let mut whole = 0;
+            loop {
+                let reply = reader
+                    .run_command("shop~x", &rawdoc! {"count": "c"})
+                    .unwrap();
+                match reply.get_i32("code") {
+                    Err(_) => {
+                        // All of it, or nothing any more.
+                        let count = reply.get_i32("n").unwrap();
+                        assert!(count == 100 || count == 0, "{reply:?}");
+                        whole += i32::from(count == 100);
+                    }
+                    // Being dropped, or interrupted by that; then it is gone.
+                    Ok(117 | 175) => {}
+                    Ok(code) => {
+                        assert_eq!(code, 26, "{reply:?}");
+                        return whole;
+                    }
+                }
+            }
+        });
+        let mut second = other.connect().unwrap();
+        second.run_ok("shop~x", &rawdoc! {"count": "c"}).unwrap();
+        argon.run_ok("shop", &rawdoc! {"dropBranch": "x"}).unwrap();
+        assert!(reading.join().unwrap() > 0);
+        assert_eq!(code(&mut second, "shop~x", &rawdoc! {"count": "c"}), 26);
+        assert_eq!(copied(&mut mongod), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_and_change_streams_go_over_two_servers() {
+    let pair = Pair::start();
+    let other = pair.another();
+    let uri = format!("mongodb://{},{}/", pair.argon.addr(), other.addr());
+    let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+    let shop = client.database("shop");
+    let direct = format!("mongodb://{}/?directConnection=true", pair.mongod.addr());
+    let direct = mongodb::Client::with_uri_str(direct).await.unwrap();
+    let items = direct.database("shop").collection::<Document>("items");
+    items.insert_one(doc! {"_id": 0}).await.unwrap();
+    let create = doc! {"createBranch": "x", "engine": "prefix"};
+    shop.run_command(create).await.unwrap();
+    let branch = client.database("shop~x");
+    let items = branch.collection::<Document>("items");
+
+    // A stream that is opened here goes on there.
+    let one = mongodb::Client::with_uri_str(pair.argon.uri())
+        .await
+        .unwrap();
+    let two = mongodb::Client::with_uri_str(other.uri()).await.unwrap();
+    let mut events = one.database("shop~x").watch().await.unwrap();
+    for id in 1..6 {
+        items.insert_one(doc! {"_id": id}).await.unwrap();
+    }
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let event = events.next().await.unwrap().unwrap();
+        assert_eq!(event.ns.unwrap().db, "shop~x");
+        seen.push(event.document_key.unwrap().get_i32("_id").unwrap());
+    }
+    let token = events.resume_token().unwrap();
+    drop(events);
+    let there = two.database("shop~x");
+    let mut events = there.watch().resume_after(token).await.unwrap();
+    for _ in 0..2 {
+        let event = events.next().await.unwrap().unwrap();
+        seen.push(event.document_key.unwrap().get_i32("_id").unwrap());
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+
+    // Transactions, each on the server where it begins; and one that the other server is asked to commit.
+    for id in 10..20 {
+        let mut session = client.start_session().await.unwrap();
+        session.start_transaction().await.unwrap();
+        for id in [id, -id] {
+            let insert = items.insert_one(doc! {"_id": id});
+            insert.session(&mut session).await.unwrap();
+        }
+        session.commit_transaction().await.unwrap();
+    }
+    assert_eq!(items.count_documents(doc! {}).await.unwrap(), 26);
+    let (mut a, mut b) = (pair.argon.connect().unwrap(), other.connect().unwrap());
+    let lsid = bson::Binary {
+        subtype: bson::spec::BinarySubtype::Uuid,
+        bytes: vec![9; 16],
+    };
+    let begin = rawdoc! {
+        "insert": "items", "documents": [{"_id": "kept"}], "lsid": {"id": lsid.clone()}, "txnNumber": 1_i64,
+        "startTransaction": true, "autocommit": false,
+    };
+    let commit = rawdoc! {
+        "commitTransaction": 1, "lsid": {"id": lsid}, "txnNumber": 1_i64, "autocommit": false,
+        "writeConcern": {"w": "majority"},
+    };
+    a.run_ok("shop~x", &begin).unwrap();
+    b.run_ok("admin", &commit).unwrap();
+    a.run_ok("admin", &commit).unwrap();
+    let kept = items.find_one(doc! {"_id": "kept"}).await.unwrap();
+    assert!(kept.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

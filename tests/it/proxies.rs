@@ -1,8 +1,10 @@
-//! Two servers on one replica set: what one has acknowledged the other knows.
+//! Two servers on one deployment: what one has acknowledged the other knows.
 
 use std::path::Path;
+use std::time::Instant;
 
 use argon_testkit::client::Client;
+use argon_testkit::mongod::{Mongod, Options};
 use argon_testkit::replica_set::ReplicaSet;
 use argon_testkit::server::Argon;
 use bson::raw::RawDocumentBuf;
@@ -12,6 +14,51 @@ const BINARY: &str = env!("CARGO_BIN_EXE_argon");
 
 fn serve(set: &ReplicaSet) -> Argon {
     Argon::start_with(Path::new(BINARY), None, &["--mongodb-uri", &set.uri()]).unwrap()
+}
+
+/// Two servers before a standalone server, which tells nobody what changes, and connections to all three.
+struct Pair {
+    _mongod: Mongod,
+    _first: Argon,
+    second: Argon,
+    direct: Client,
+    a: Client,
+    b: Client,
+}
+
+impl Pair {
+    fn start(args: &[&str]) -> Pair {
+        let options = Options {
+            replica_set: false,
+            volatile: true,
+        };
+        let mongod = Mongod::start(options).unwrap();
+        let uri = format!("mongodb://{}/", mongod.addr());
+        let args = [&["--mongodb-uri", &uri], args].concat();
+        let serve = || Argon::start_with(Path::new(BINARY), None, &args).unwrap();
+        let (first, second) = (serve(), serve());
+        Pair {
+            direct: mongod.connect().unwrap(),
+            a: first.connect().unwrap(),
+            b: second.connect().unwrap(),
+            _first: first,
+            second,
+            _mongod: mongod,
+        }
+    }
+}
+
+/// The identities in collection `c`.
+fn ids(client: &mut Client, database: &str) -> Vec<i32> {
+    let found = find(client, database, &rawdoc! {});
+    found
+        .iter()
+        .map(|document| document.get_i32("_id").unwrap())
+        .collect()
+}
+
+fn insert(id: i32) -> RawDocumentBuf {
+    rawdoc! {"insert": "c", "documents": [{"_id": id}]}
 }
 
 fn find(client: &mut Client, database: &str, filter: &RawDocument) -> Vec<RawDocumentBuf> {
@@ -118,4 +165,125 @@ fn a_server_that_was_paused_or_killed_neither_loses_nor_doubles() {
     assert_eq!(count(&mut b, "shop"), 11);
     first.restart().unwrap();
     assert_eq!(count(&mut first.connect().unwrap(), "shop"), 11);
+}
+
+#[test]
+fn a_database_that_becomes_a_project_and_back_changes_sides_everywhere() {
+    let mut pair = Pair::start(&[]);
+    let Pair { direct, a, b, .. } = &mut pair;
+    direct.run_ok("shop", &insert(1)).unwrap();
+    for round in 2..5 {
+        assert_eq!(ids(a, "shop"), [1]);
+        assert_eq!(ids(b, "shop"), [1]);
+        a.run_ok("shop", &rawdoc! {"createProject": 1}).unwrap();
+        // The other passed the name on a moment ago.
+        b.run_ok("shop", &insert(round)).unwrap();
+        assert_eq!(ids(direct, "shop"), [1]);
+        assert_eq!(ids(a, "shop"), [round]);
+        b.run_ok("shop", &rawdoc! {"dropProject": 1, "confirm": "shop"})
+            .unwrap();
+        std::mem::swap(a, b);
+    }
+    assert_eq!(ids(a, "shop"), [1]);
+    assert_eq!(ids(b, "shop"), [1]);
+
+    // Dropped through one server, written to through another: one of the two sides has it.
+    for round in 5..8 {
+        a.run_ok("shop", &rawdoc! {"dropDatabase": 1}).unwrap();
+        a.run_ok("shop", &insert(round)).unwrap();
+        b.run_ok("shop", &insert(-round)).unwrap();
+        assert_eq!(ids(a, "shop"), [round, -round]);
+        assert_eq!(ids(b, "shop"), [round, -round]);
+        std::mem::swap(a, b);
+    }
+}
+
+#[test]
+fn a_name_that_goes_upstream_unless_it_is_a_project_is_looked_for() {
+    let mut pair = Pair::start(&["--new-databases", "upstream"]);
+    let Pair { direct, a, b, .. } = &mut pair;
+    assert!(ids(b, "shop").is_empty());
+    a.run_ok("shop", &rawdoc! {"createProject": 1}).unwrap();
+    b.run_ok("shop", &insert(1)).unwrap();
+    assert_eq!(ids(a, "shop"), [1]);
+    assert!(ids(direct, "shop").is_empty());
+}
+
+#[test]
+fn a_server_that_was_paused_passes_nothing_on_by_old_names() {
+    let mut pair = Pair::start(&[]);
+    let Pair {
+        direct,
+        a,
+        b,
+        second,
+        ..
+    } = &mut pair;
+    direct.run_ok("shop", &insert(1)).unwrap();
+    assert_eq!(ids(b, "shop"), [1]);
+    second.pause().unwrap();
+    a.run_ok("shop", &rawdoc! {"createProject": 1}).unwrap();
+    second.resume().unwrap();
+    b.run_ok("shop", &insert(2)).unwrap();
+    assert_eq!(ids(a, "shop"), [2]);
+    assert_eq!(ids(direct, "shop"), [1]);
+}
+
+#[test]
+fn prefix_branches_are_seen_and_gone_everywhere_at_once() {
+    let mut pair = Pair::start(&[]);
+    let Pair { direct, a, b, .. } = &mut pair;
+    direct.run_ok("shop", &insert(1)).unwrap();
+    for round in 2..4 {
+        assert_eq!(ids(b, "shop"), [1]);
+        let create = rawdoc! {"createBranch": "x", "engine": "prefix"};
+        a.run_ok("shop", &create).unwrap();
+        // Its names are no longer main's, and it is there.
+        let stray = rawdoc! {"insert": "branch_x_c", "documents": [{"_id": 7}]};
+        let refused = b.run_command("shop", &stray).unwrap();
+        assert_eq!(refused.get_i32("code").unwrap(), 73, "{refused:?}");
+        b.run_ok("shop~x", &insert(round)).unwrap();
+        assert_eq!(ids(a, "shop~x"), [1, round]);
+        a.run_ok("shop", &rawdoc! {"dropBranch": "x"}).unwrap();
+        let gone = b.run_command("shop~x", &insert(9)).unwrap();
+        assert_eq!(gone.get_i32("code").unwrap(), 26, "{gone:?}");
+        let left = direct
+            .run_ok("shop", &rawdoc! {"listCollections": 1, "nameOnly": true})
+            .unwrap();
+        let left = left.get_document("cursor").unwrap();
+        assert_eq!(
+            left.get_array("firstBatch").unwrap().into_iter().count(),
+            1,
+            "{left:?}"
+        );
+        std::mem::swap(a, b);
+    }
+}
+
+#[test]
+fn passing_through_costs_no_look_at_the_catalogue_per_command() {
+    const COMMANDS: i64 = 600;
+    let mut pair = Pair::start(&[]);
+    let Pair { direct, a, .. } = &mut pair;
+    direct.run_ok("shop", &insert(1)).unwrap();
+    assert_eq!(ids(a, "shop"), [1]);
+    let queries = |direct: &mut Client| {
+        let status = direct
+            .run_ok("admin", &rawdoc! {"serverStatus": 1})
+            .unwrap();
+        let counters = status.get_document("opcounters").unwrap();
+        let queries = counters.get("query").unwrap().unwrap();
+        queries
+            .as_i64()
+            .or(queries.as_i32().map(i64::from))
+            .unwrap()
+    };
+    let (before, began) = (queries(direct), Instant::now());
+    for _ in 0..COMMANDS {
+        assert_eq!(ids(a, "shop"), [1]);
+    }
+    // Readings in the background go by time, a few in each tenth of a second, and not by commands.
+    let looks = queries(direct) - before - COMMANDS;
+    let tenths = i64::try_from(began.elapsed().as_millis() / 100).unwrap();
+    assert!(looks <= 3 * (tenths + 10), "{looks} in {tenths}");
 }

@@ -101,7 +101,7 @@ fn copied(target: &Names, from: &[u8], shown: Doc<'_>) -> Result<Item, Refused> 
         create.append("idIndex", ValueRef::Document(index));
     }
     let create = create.finish();
-    let create = match command(target, &|_| false, &create)? {
+    let create = match command(target, &create)? {
         Rewritten::Forward { body, .. } => body.unwrap_or(create),
         Rewritten::Composed(_) | Rewritten::Unknown => create,
     };

@@ -12,7 +12,7 @@
 //!
 //! Two tables say where names stand: [`table`](mod@table) has a row per command, [`stage`](mod@stage) one per aggregation
 //! stage. What has no row is refused, never passed on: a name that nobody rewrites would reach another branch's data.
-//! [`Names`] is the mapping itself.
+//! [`Names`] is the mapping itself. The same tables say which other databases a command names ([`elsewhere()`]).
 //!
 //! Documents are bytes from end to end. What names nothing is copied as it stands, so field order and number types are
 //! the client's own, and a reply's batch is passed over by its length.
@@ -22,6 +22,7 @@
 //! [`listing`] and [`stats`].
 
 pub mod copy;
+mod elsewhere;
 pub mod listing;
 mod message;
 mod names;
@@ -33,6 +34,7 @@ mod stream;
 mod table;
 mod walk;
 
+pub use elsewhere::{Place, elsewhere, may_reach_elsewhere};
 pub use message::to_client as message_to_client;
 pub use names::{NAMESPACE_BYTES_MAX, Names, prefix_of};
 pub use refused::Refused;

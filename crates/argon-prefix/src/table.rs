@@ -175,6 +175,14 @@ pub(crate) const COMMANDS: &[Row] = &[
 /// Source: MongoDB manual, "Queryable Encryption": the schemas of encrypted collections, by namespace.
 pub(crate) const ANYWHERE: &[Field] = &[("encryptionInformation", Spot::Refused)];
 
+/// What the field called `key` names; `None` if it has no row.
+pub(crate) fn field(fields: &[Field], key: &[u8]) -> Option<Spot> {
+    fields
+        .iter()
+        .find(|(name, _)| name.as_bytes() == key)
+        .map(|(_, spot)| *spot)
+}
+
 /// The row of the command called `name`.
 pub(crate) fn find(name: &[u8]) -> Option<&'static Row> {
     COMMANDS.iter().find(|row| {

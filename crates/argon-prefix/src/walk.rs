@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::names::Names;
 use crate::refused::Refused;
-use crate::table::{self, ANYWHERE, Composed, Field, Kind, Row, Shape, Spot};
+use crate::table::{self, ANYWHERE, Composed, Kind, Row, Shape, Spot, field};
 use crate::{stage, stream};
 
 /// What becomes of a command.
@@ -28,17 +28,14 @@ pub enum Rewritten {
     Unknown,
 }
 
-/// Rewrites a command on the branch of `names`; `passes` tells of other databases whether they are plain upstream ones.
+/// Rewrites a command on the branch of `names`. What it names in other databases stays: whether it may is for the caller to
+/// say, see [`elsewhere`](crate::elsewhere()).
 ///
 /// `body` has been validated.
 ///
 /// # Errors
 /// [`Refused`] for names that are not the branch's, and for whatever names one where the tables do not know it.
-pub fn command(
-    names: &Names,
-    passes: &dyn Fn(&[u8]) -> bool,
-    body: &[u8],
-) -> Result<Rewritten, Refused> {
+pub fn command(names: &Names, body: &[u8]) -> Result<Rewritten, Refused> {
     let doc = Doc::new(body);
     let Some(first) = doc.iter().next() else {
         return Ok(Rewritten::Unknown);
@@ -61,7 +58,6 @@ pub fn command(
     };
     let walk = Walk {
         names,
-        passes,
         way: Way::In,
         whole_database: !matches!(first.value(), ValueRef::String(_)),
     };
@@ -84,7 +80,6 @@ pub(crate) enum Way {
 /// One pass over a command.
 pub(crate) struct Walk<'a> {
     names: &'a Names,
-    passes: &'a dyn Fn(&[u8]) -> bool,
     way: Way,
     /// Whether the command is about the database, not one collection of it (`aggregate: 1`).
     whole_database: bool,
@@ -97,7 +92,6 @@ impl<'a> Walk<'a> {
     pub(crate) fn out(names: &'a Names) -> Walk<'a> {
         Walk {
             names,
-            passes: &|_| true,
             way: Way::Out,
             whole_database: false,
         }
@@ -329,9 +323,6 @@ impl<'a> Walk<'a> {
                 Way::Out => *database == self.names.upstream().as_bytes(),
             };
             if !own {
-                if self.way == Way::In && !(self.passes)(database) {
-                    return Err(self.names.other_database(database));
-                }
                 out.append_element(element);
                 return Ok(());
             }
@@ -361,16 +352,11 @@ impl<'a> Walk<'a> {
 
     /// Writes `out` of `mapReduce`, whose database is a field beside the collection's.
     fn reduce_out(&self, element: &Element<'_>, place: Doc<'_>, out: &mut DocBuf) -> Walked {
-        let mut other = false;
-        if self.way == Way::In
-            && let Some(ValueRef::String(database)) = place.get("db")
-            && !self.names.is_own_database(database)
-        {
-            if !(self.passes)(database) {
-                return Err(self.names.other_database(database));
-            }
-            other = true;
-        }
+        let other = self.way == Way::In
+            && matches!(
+                place.get("db"),
+                Some(ValueRef::String(database)) if !self.names.is_own_database(database)
+            );
         let open = out.open_document(element.key());
         for element in place.iter() {
             match &**element.key() {
@@ -419,11 +405,4 @@ impl<'a> Walk<'a> {
         out.append_element(element);
         Ok(())
     }
-}
-
-fn field(fields: &[Field], key: &[u8]) -> Option<Spot> {
-    fields
-        .iter()
-        .find(|(name, _)| name.as_bytes() == key)
-        .map(|(_, spot)| *spot)
 }

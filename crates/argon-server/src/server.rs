@@ -20,7 +20,7 @@ use crate::prefix;
 use crate::recent_log::RecentLog;
 use crate::scratch::Scratch;
 use crate::session::Sessions;
-use crate::upstream::{Passthrough, UpstreamConfig};
+use crate::upstream::{self, Passthrough, UpstreamConfig};
 
 /// How the server behaves.
 #[derive(Clone, Debug)]
@@ -172,6 +172,7 @@ impl Server {
         let reaper = tokio::spawn(reap(Arc::clone(&state)));
         let expiry = tokio::spawn(expire(Arc::clone(&state)));
         let following = tokio::spawn(follow(Arc::clone(&state)));
+        let hearing = tokio::spawn(upstream::listen(Arc::clone(&state), state.stopping.clone()));
         let jobs = tokio::spawn(prefix::watch(Arc::clone(&state), state.stopping.clone()));
         tokio::pin!(stop);
         loop {
@@ -193,6 +194,7 @@ impl Server {
         state.operations.kill_all();
         reaper.abort();
         following.abort();
+        hearing.abort();
         let deadline = Instant::now() + DRAIN;
         while state.counters.connections.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -8,7 +8,7 @@ use bson::{RawDocument, rawdoc};
 use futures::StreamExt;
 use mongodb::bson::{Document, doc};
 
-use super::{Rig, batch, code, drive, numbered};
+use super::{Rig, batch, code, drive, fill};
 
 /// Fields that no two answers have in common.
 const EACH_ITS_OWN: &[&str] = &["$clusterTime", "operationTime", "electionId", "opTime"];
@@ -25,13 +25,7 @@ fn without_times(reply: &RawDocument) -> Document {
 fn answers_are_those_of_a_direct_connection() {
     let rig = Rig::start("", &[]);
     let (mut direct, mut through) = rig.connect();
-    direct
-        .call(
-            "shop",
-            &rawdoc! {"insert": "c"},
-            Some(("documents", &numbered(10))),
-        )
-        .unwrap();
+    fill(&mut direct, "shop", 10);
     let commands = [
         rawdoc! {"find": "c", "filter": {"_id": {"$lt": 3}}},
         rawdoc! {"find": "c", "filter": {"$nonsense": 1}},
@@ -61,13 +55,7 @@ fn answers_are_those_of_a_direct_connection() {
 fn cursors_go_on_over_any_connection() {
     let rig = Rig::start("", &[]);
     let (mut direct, mut through) = rig.connect();
-    direct
-        .call(
-            "old",
-            &rawdoc! {"insert": "c"},
-            Some(("documents", &numbered(1000))),
-        )
-        .unwrap();
+    fill(&mut direct, "old", 1000);
     let find = rawdoc! {"find": "c", "sort": {"_id": 1}, "batchSize": 100};
     let (mut ids, cursor) = batch(&through.run_ok("old", &find).unwrap());
     assert_ne!(cursor, 0);
@@ -139,13 +127,7 @@ fn exhaust_cursors_stream() {
     const EXHAUST_ALLOWED: u32 = 1 << 16;
     let rig = Rig::start("", &[]);
     let (mut direct, mut through) = rig.connect();
-    direct
-        .call(
-            "old",
-            &rawdoc! {"insert": "c"},
-            Some(("documents", &numbered(50))),
-        )
-        .unwrap();
+    fill(&mut direct, "old", 50);
     let find = rawdoc! {"find": "c", "sort": {"_id": 1}, "batchSize": 10};
     let (mut ids, cursor) = batch(&through.run_ok("old", &find).unwrap());
 

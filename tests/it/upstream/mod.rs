@@ -3,10 +3,12 @@
 mod answers;
 mod failures;
 mod names;
+mod reach;
 mod sharing;
 mod transactions;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use argon_testkit::client::Client;
@@ -51,6 +53,16 @@ fn before(uri: &str, args: &[&str]) -> Argon {
     Argon::start_with(Path::new(env!("CARGO_BIN_EXE_argon")), None, &args).unwrap()
 }
 
+/// Has the command line import a database of the MongoDB at `source`.
+fn import(source: &str, database: &str, argon: &Argon, project: &str) {
+    let output = Command::new(env!("CARGO_BIN_EXE_argon"))
+        .args(["import", "--uri", source, "--database", database])
+        .args(["--to", &argon.uri(), "--project", project])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
 /// Waits until `condition` holds.
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -73,6 +85,23 @@ fn numbered(count: i32) -> Vec<RawDocumentBuf> {
     (0..count)
         .map(|id| rawdoc! {"_id": id, "text": "x".repeat(50)})
         .collect()
+}
+
+/// Inserts so many numbered documents into collection `c` of `database`.
+fn fill(client: &mut Client, database: &str, count: i32) {
+    let documents = numbered(count);
+    let reply = client.call(
+        database,
+        &rawdoc! {"insert": "c"},
+        Some(("documents", &documents)),
+    );
+    assert_eq!(reply.unwrap().get_i32("n").unwrap(), count);
+}
+
+/// How many documents a collection has.
+fn count(client: &mut Client, database: &str, collection: &str) -> i32 {
+    let reply = client.run_ok(database, &rawdoc! {"count": collection});
+    reply.unwrap().get_i32("n").unwrap()
 }
 
 /// Identities of the documents in the first or next batch, and the cursor.

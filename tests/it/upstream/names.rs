@@ -2,7 +2,7 @@
 
 use bson::rawdoc;
 
-use super::{Rig, code, numbered};
+use super::{Rig, code, count, fill, import};
 
 /// The databases that there are, without the one in which Argon keeps its log.
 fn databases(client: &mut argon_testkit::client::Client) -> Vec<String> {
@@ -26,49 +26,21 @@ fn a_name_goes_to_a_project_then_upstream_then_where_new_ones_go() {
     let insert = |id: i32| rawdoc! {"insert": "c", "documents": [{"_id": id}]};
     direct.run_ok("old", &insert(1)).unwrap();
     // Reading a name that is nowhere makes nothing of it.
-    assert_eq!(
-        through
-            .run_ok("new", &rawdoc! {"count": "c"})
-            .unwrap()
-            .get_i32("n")
-            .unwrap(),
-        0
-    );
+    assert_eq!(count(&mut through, "new", "c"), 0);
     through.run_ok("new", &insert(1)).unwrap();
     through.run_ok("old", &insert(2)).unwrap();
     assert_eq!(databases(&mut direct), ["admin", "config", "local", "old"]);
     assert_eq!(databases(&mut through), ["admin", "config", "new", "old"]);
 
     // What somebody else creates upstream is found at once, even if it was not there a moment ago.
-    assert_eq!(
-        through
-            .run_ok("late", &rawdoc! {"count": "c"})
-            .unwrap()
-            .get_i32("n")
-            .unwrap(),
-        0
-    );
+    assert_eq!(count(&mut through, "late", "c"), 0);
     direct.run_ok("late", &insert(1)).unwrap();
-    assert_eq!(
-        through
-            .run_ok("late", &rawdoc! {"count": "c"})
-            .unwrap()
-            .get_i32("n")
-            .unwrap(),
-        1
-    );
+    assert_eq!(count(&mut through, "late", "c"), 1);
 
     // A project wins over a database of its name.
     direct.run_ok("new", &insert(7)).unwrap();
     direct.run_ok("new", &insert(8)).unwrap();
-    assert_eq!(
-        through
-            .run_ok("new", &rawdoc! {"count": "c"})
-            .unwrap()
-            .get_i32("n")
-            .unwrap(),
-        1
-    );
+    assert_eq!(count(&mut through, "new", "c"), 1);
     let twice = databases(&mut through)
         .iter()
         .filter(|name| *name == "new")
@@ -86,21 +58,8 @@ fn a_name_goes_to_a_project_then_upstream_then_where_new_ones_go() {
 fn new_databases_may_go_upstream() {
     let rig = Rig::start("", &["--new-databases", "upstream"]);
     let (mut direct, mut through) = rig.connect();
-    through
-        .call(
-            "shop",
-            &rawdoc! {"insert": "c"},
-            Some(("documents", &numbered(3))),
-        )
-        .unwrap();
-    assert_eq!(
-        direct
-            .run_ok("shop", &rawdoc! {"count": "c"})
-            .unwrap()
-            .get_i32("n")
-            .unwrap(),
-        3
-    );
+    fill(&mut through, "shop", 3);
+    assert_eq!(count(&mut direct, "shop", "c"), 3);
     // A project has to be asked for.
     through
         .run_ok("project", &rawdoc! {"createProject": 1})
@@ -118,30 +77,35 @@ fn new_databases_may_go_upstream() {
 fn commands_of_admin_go_where_their_databases_are() {
     let rig = Rig::start("", &[]);
     let (mut direct, mut through) = rig.connect();
-    direct
-        .call(
-            "old",
-            &rawdoc! {"insert": "c"},
-            Some(("documents", &numbered(3))),
-        )
-        .unwrap();
+    fill(&mut direct, "old", 3);
     through
         .run_ok(
             "admin",
             &rawdoc! {"renameCollection": "old.c", "to": "old.d"},
         )
         .unwrap();
-    assert_eq!(
-        direct
-            .run_ok("old", &rawdoc! {"count": "d"})
-            .unwrap()
-            .get_i32("n")
-            .unwrap(),
-        3
-    );
+    assert_eq!(count(&mut direct, "old", "d"), 3);
     let hello = through.run_ok("old", &rawdoc! {"hello": 1}).unwrap();
     assert_eq!(hello.get_str("msg").unwrap(), "isdbgrid");
     assert!(hello.get("setName").unwrap().is_none());
+}
+
+#[test]
+fn a_database_is_imported_into_the_project_of_its_name() {
+    let rig = Rig::start("", &[]);
+    let (mut direct, mut through) = rig.connect();
+    fill(&mut direct, "old", 3);
+    assert_eq!(count(&mut through, "old", "c"), 3);
+    let source = format!("mongodb://{}/", rig.mongod.addr());
+    import(&source, "old", &rig.argon, "old");
+    through
+        .run_ok("old", &rawdoc! {"insert": "c", "documents": [{"_id": 7}]})
+        .unwrap();
+    through
+        .run_ok("old", &rawdoc! {"createBranch": "x"})
+        .unwrap();
+    assert_eq!(count(&mut through, "old~x", "c"), 4);
+    assert_eq!(count(&mut direct, "old", "c"), 3);
 }
 
 #[test]

@@ -96,6 +96,13 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let read = target.as_ref().filter(|_| system.is_none());
     let source = aggregate(read, &pipeline, query::hint(hint)?.as_ref())?;
     if let Some(sink) = pipeline.sink() {
+        if let (Some(database), _) = sink.target()
+            && let Some(passthrough) = &cx.shared.passthrough
+            && database != cx.request.database
+        {
+            let from = &cx.request.database;
+            passthrough.check_in_log(cx.shared, from, database).await?;
+        }
         let documents = drain(cx, source, &state, &variables, allow_disk_use)?;
         write(cx, sink, &documents, &variables, bypass).await?;
         return Ok(batch::empty(&namespace));

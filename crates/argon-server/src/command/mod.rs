@@ -293,6 +293,7 @@ pub(crate) async fn run(
             (Reply::error(&error), true)
         }
     };
+    shared.until_known(&request.database).await;
     (reply.finish(failed, shared.engine.cluster_time()), next)
 }
 

@@ -252,7 +252,8 @@ async fn make(
             return Err(error.into());
         }
     };
-    // Main may have made a collection under the prefix until the catalogue took it.
+    // Main may have made a collection under the prefix until every server heard of the branch.
+    shared.until_heard().await;
     let free = list(upstream, project).await.and_then(|listing| {
         plan::check_free(&target, &listing)?;
         Ok(())
@@ -347,7 +348,8 @@ async fn tear_down(shared: &Shared, branch: &Branch, document: &Document<'_>) ->
         Ok(()) | Err(argon_engine::Error::BranchNotFound { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    // A proxy that did not know yet may have written once more.
+    // A server that had not heard of it yet may have written once more.
+    shared.until_heard().await;
     drop_database(upstream, &names).await?;
     document.delete().await
 }
@@ -505,12 +507,8 @@ pub(crate) async fn watch(shared: Arc<Shared>, mut stopping: watch::Receiver<boo
             () = tokio::time::sleep(LOOK) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
-        let branches = in_upstream(&shared);
-        if branches.is_empty() {
-            continue;
-        }
         let looked = tokio::select! {
-            looked = look(&shared, &branches) => looked,
+            looked = look(&shared) => looked,
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
         if let Err(error) = looked {
@@ -532,10 +530,17 @@ fn in_upstream(shared: &Shared) -> HashMap<String, Arc<Branch>> {
         .collect()
 }
 
-async fn look(shared: &Shared, branches: &HashMap<String, Arc<Branch>>) -> Result<()> {
+async fn look(shared: &Shared) -> Result<()> {
     let upstream = shared.upstream()?;
     let find = rawdoc! { "find": JOBS, "projection": { "kind": 1 } };
-    for found in documents(upstream, shared.upstream_database(), find).await? {
+    let jobs = documents(upstream, shared.upstream_database(), find).await?;
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    // The branch may be one that this server has not heard of.
+    shared.engine.refresh().await?;
+    let branches = in_upstream(shared);
+    for found in jobs {
         let Ok(found) = RawDocument::from_bytes(&found) else {
             continue;
         };

@@ -15,7 +15,7 @@ use super::job::JOBS;
 use super::{documents, names_of};
 use crate::error::{Error, Result};
 use crate::server::Shared;
-use crate::upstream::{OWN_COMMANDS, is_projects};
+use crate::upstream::{check_request, home, is_own_command, is_projects};
 
 /// Most names that are kept; past it they are looked up anew.
 const KEPT_MAX: usize = 4096;
@@ -149,24 +149,17 @@ impl Rewriting {
 /// # Errors
 /// If the branch is not there or not ready, or if the request names what is not the branch's.
 pub(crate) async fn claim(shared: &Shared, request: Request) -> Result<Claimed, (Request, Error)> {
-    let database = match (request.database(), request.command()) {
-        // Sent to `admin`, wherever the collection is.
-        ("admin", "renameCollection") => request
-            .subject()
-            .and_then(|namespace| namespace.split_once('.'))
-            .map_or("admin", |(database, _)| database),
-        (database, _) => database,
-    };
+    let database = home(&request);
     if RESERVED.contains(&database)
         || !is_projects(shared, database)
-        || OWN_COMMANDS.contains(&request.command())
+        || is_own_command(request.command())
     {
         return Ok(Claimed::Not(request));
     }
     match names(shared, database).await {
         Ok(None) => Ok(Claimed::Not(request)),
         Ok(Some(_)) if is_own_cursor(shared, &request) => Ok(Claimed::Own(request)),
-        Ok(Some(names)) => match rewritten(shared, &names, &request) {
+        Ok(Some(names)) => match rewritten(shared, &names, &request).await {
             Ok(Rewritten::Forward { body, shape }) => {
                 let rewriting = (!names.is_identity()).then_some(Rewriting { names, shape });
                 match body.map(|body| request.with_body(&body)) {
@@ -191,18 +184,11 @@ fn is_own_cursor(shared: &Shared, request: &Request) -> bool {
     named.is_some_and(|cursor| shared.cursors.has(cursor))
 }
 
-fn rewritten(shared: &Shared, names: &Names, request: &Request) -> Result<Rewritten> {
+async fn rewritten(shared: &Shared, names: &Names, request: &Request) -> Result<Rewritten> {
+    check_request(shared, Some(names), home(request), request).await?;
     if !names.is_transparent() {
         // A walk through what is nested deeper than MongoDB allows would take more stack than there is.
         argon_mql::value::validate(request.body())?;
     }
-    let passes = |database: &[u8]| {
-        // Whatever is no project is the upstream's own.
-        std::str::from_utf8(database).is_ok_and(|name| {
-            !name.contains('~')
-                && name != shared.upstream_database()
-                && !shared.engine.has_project(name)
-        })
-    };
-    Ok(argon_prefix::command(names, &passes, request.body())?)
+    Ok(argon_prefix::command(names, request.body())?)
 }

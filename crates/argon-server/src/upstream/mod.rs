@@ -12,6 +12,8 @@
 mod databases;
 mod failure;
 mod forward;
+mod hearsay;
+mod reach;
 mod status;
 
 use std::fmt;
@@ -27,8 +29,11 @@ use crate::error::{Error, Result};
 use crate::prefix::{self, Claimed, Rewriting};
 use crate::server::Shared;
 use databases::Databases;
+use hearsay::Hearsay;
 
 pub(crate) use forward::{forward, refuse};
+pub(crate) use hearsay::listen;
+pub(crate) use reach::check_request;
 
 /// The deployment behind Argon, and what goes there.
 #[derive(Clone, Debug)]
@@ -76,6 +81,7 @@ impl fmt::Display for NewDatabases {
 pub(crate) struct Passthrough {
     pub(crate) upstream: Arc<Upstream>,
     databases: Databases,
+    hearsay: Hearsay,
     new_databases: NewDatabases,
     pub(crate) own_database: String,
 }
@@ -90,17 +96,27 @@ pub(crate) enum Claim {
     Refused(Box<Request>, Option<Compressor>, Error),
 }
 
-/// Commands that are Argon's on any database: they are about the connection, the proxy, or branches.
-pub(crate) const OWN_COMMANDS: &[&str] = &[
+/// Commands that are Argon's on any database: they are about the connection, the server, its users, or branches.
+const OWN_COMMANDS: &[&str] = &[
+    "applyOps",
     "authenticate",
     "buildInfo",
     "buildinfo",
     "connectionStatus",
     "createBranch",
     "createProject",
+    "createRole",
+    "createUser",
+    "dropAllRolesFromDatabase",
+    "dropAllUsersFromDatabase",
     "dropBranch",
     "dropProject",
+    "dropRole",
+    "dropUser",
     "getnonce",
+    "grantPrivilegesToRole",
+    "grantRolesToRole",
+    "grantRolesToUser",
     "hello",
     "isMaster",
     "ismaster",
@@ -110,17 +126,37 @@ pub(crate) const OWN_COMMANDS: &[&str] = &[
     "listCommands",
     "listProjects",
     "logout",
+    "revokePrivilegesFromRole",
+    "revokeRolesFromRole",
+    "revokeRolesFromUser",
+    "rolesInfo",
     "saslContinue",
     "saslStart",
     "serverStatus",
+    "setProfilingFilterGlobally",
+    "setUserWriteBlockMode",
+    "startRecordingTraffic",
     "startSession",
+    "stopRecordingTraffic",
+    "updateRole",
+    "updateUser",
+    "usersInfo",
     "whatsmyuri",
 ];
+
+/// Whether the command called `name` is Argon's on any database. Those of a cluster's members among themselves
+/// (`_shardsvrRenameCollection`, `clusterAggregate`) are nobody's: a mongos has none of them.
+pub(crate) fn is_own_command(name: &str) -> bool {
+    OWN_COMMANDS.binary_search(&name).is_ok()
+        || name.starts_with('_')
+        || name.starts_with("cluster")
+}
 
 impl Passthrough {
     pub(crate) fn new(config: UpstreamConfig) -> Passthrough {
         Passthrough {
             databases: Databases::new(Arc::clone(&config.upstream)),
+            hearsay: Hearsay::new(),
             upstream: config.upstream,
             new_databases: config.new_databases,
             own_database: config.own_database,
@@ -143,6 +179,13 @@ impl Passthrough {
             Ok(request) => request,
             Err(frame) => return Ok(Claim::Own(frame, compressor)),
         };
+        let database = home(&request);
+        if !argon_engine::name::RESERVED.contains(&database)
+            && !is_own_command(request.command())
+            && let Err(error) = self.hear(shared, database).await
+        {
+            return Ok(Claim::Refused(Box::new(request), compressor, error));
+        }
         let request = match prefix::claim(shared, request).await {
             Ok(Claimed::Not(request)) => request,
             Ok(Claimed::Theirs(request, rewriting)) => {
@@ -153,7 +196,14 @@ impl Passthrough {
                 return Ok(Claim::Refused(Box::new(request), compressor, error));
             }
         };
-        Ok(match self.is_theirs(shared, &request).await {
+        let theirs = match self.is_theirs(shared, &request).await {
+            Ok(true) => {
+                let checked = check_request(shared, None, home(&request), &request).await;
+                checked.map(|()| true)
+            }
+            theirs => theirs,
+        };
+        Ok(match theirs {
             Ok(true) => Claim::Theirs(Box::new(request), compressor, None),
             Ok(false) => Claim::Own(request.into_frame(), compressor),
             Err(error) => Claim::Refused(Box::new(request), compressor, error),
@@ -169,19 +219,19 @@ impl Passthrough {
         }
         if argon_engine::name::RESERVED.contains(&database) {
             return match command {
-                // Sent to `admin`, whichever databases the transaction is about.
+                // Sent to `admin`, whichever databases the transaction is about. Projects in the log have none, and one that
+                // is not known here may have been begun through another server.
                 "commitTransaction" | "abortTransaction" => {
-                    Ok(self.upstream.has_transaction(request))
+                    Ok(request.in_transaction() && self.upstream.is_replicated())
                 }
-                "renameCollection" => match request.subject().and_then(|name| name.split_once('.'))
-                {
-                    Some((database, _)) => self.keeps(shared, database).await,
-                    None => Ok(false),
+                "renameCollection" => match home(request) {
+                    "admin" => Ok(false),
+                    database => self.keeps(shared, database).await,
                 },
                 _ => Ok(false),
             };
         }
-        if OWN_COMMANDS.contains(&command) {
+        if is_own_command(command) {
             return Ok(false);
         }
         if let Some(cursor) = request.cursor()
@@ -197,14 +247,7 @@ impl Passthrough {
     /// # Errors
     /// If it cannot be asked, or the database is Argon's own there.
     pub(crate) async fn keeps(&self, shared: &Shared, name: &str) -> Result<bool> {
-        if name == self.own_database {
-            return Err(Error::new(
-                ErrorCode::Unauthorized,
-                format!(
-                    "database '{name}' holds Argon's own data: connect to the MongoDB itself to look at it"
-                ),
-            ));
-        }
+        self.check_own(name)?;
         if is_projects(shared, name) {
             return Ok(false);
         }
@@ -217,6 +260,22 @@ impl Passthrough {
         }
         // It could be made on either side, so the share that goes to the log decides.
         Ok(!names_branch && shared.engine.engine_of_new(name).await? == BranchEngine::Prefix)
+    }
+
+    /// Fails for the database in which Argon keeps its own data.
+    ///
+    /// # Errors
+    /// If `name` is that one.
+    pub(crate) fn check_own(&self, name: &str) -> Result<()> {
+        if name == self.own_database {
+            return Err(Error::new(
+                ErrorCode::Unauthorized,
+                format!(
+                    "database '{name}' holds Argon's own data: connect to the MongoDB itself to look at it"
+                ),
+            ));
+        }
+        Ok(())
     }
 
     /// What `listDatabases` says of the databases that pass through.
@@ -262,8 +321,30 @@ impl Passthrough {
     }
 }
 
+/// The database that `request` is about: the one that it is sent to, or for a command of `admin` that is about a collection,
+/// where that is.
+pub(crate) fn home(request: &Request) -> &str {
+    match (request.database(), request.command()) {
+        ("admin", "renameCollection") => request
+            .subject()
+            .and_then(|namespace| namespace.split_once('.'))
+            .map_or("admin", |(database, _)| database),
+        (database, _) => database,
+    }
+}
+
 /// Whether the database called `name` belongs to a project: its main branch, or another one that may be there or not.
 pub(crate) fn is_projects(shared: &Shared, name: &str) -> bool {
     let project = name.split_once('~').map_or(name, |(project, _)| project);
     shared.engine.has_project(project)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_sorted() {
+        assert!(OWN_COMMANDS.is_sorted());
+    }
 }

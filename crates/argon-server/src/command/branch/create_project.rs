@@ -22,9 +22,8 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             return Err(unknown_field("createProject", element.key()));
         }
     }
-    let branch = cx
-        .shared
-        .engine
+    let engine = &cx.shared.engine;
+    let branch = engine
         .create_project(project(cx)?, IfExists::Refuse)
         .await?;
     let mut reply = Reply::ok();

@@ -51,5 +51,6 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         ));
     }
     cx.shared.engine.drop_project(project).await?;
+    cx.shared.until_heard().await;
     Ok(Reply::ok().with("dropped", text(project)))
 }

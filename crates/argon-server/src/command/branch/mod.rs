@@ -33,6 +33,9 @@ fn project<'a>(cx: &'a Cx<'_>) -> Result<&'a str> {
             parsed.project
         )));
     }
+    if let Some(passthrough) = &cx.shared.passthrough {
+        passthrough.check_own(parsed.project)?;
+    }
     Ok(parsed.project)
 }
 
