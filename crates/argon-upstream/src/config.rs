@@ -7,12 +7,14 @@ use mongodb::options::{ClientOptions, ConnectionString, Credential, Tls};
 use tokio_rustls::TlsConnector;
 
 use crate::error::{Error, Result};
-use crate::stream;
+use crate::{scram, stream};
 
 /// How connections are made and how many there may be; each comes from the connection string, else the drivers' default.
 pub(crate) struct Config {
     pub(crate) app_name: String,
     pub(crate) credential: Option<Credential>,
+    /// The credential's password, salted.
+    pub(crate) salted: scram::Cache,
     pub(crate) tls: Option<TlsConnector>,
     pub(crate) compressors: Vec<Compressor>,
     /// `maxPoolSize`: ordinary commands under way per server. Source: specification "Connection Monitoring and Pooling".
@@ -53,6 +55,7 @@ impl Config {
         let config = Config {
             app_name: options.app_name.clone().unwrap_or_default(),
             credential: options.credential.clone(),
+            salted: scram::Cache::default(),
             tls,
             compressors: compressors.filter_map(compressor).collect(),
             connections_max: options.max_pool_size.filter(|max| *max > 0).unwrap_or(100),

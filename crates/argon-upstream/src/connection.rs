@@ -54,7 +54,10 @@ impl Connection {
             return Err(lost(io::Error::other(message)));
         }
         if let Some(credential) = credential {
-            let logged_in = connection.log_in(credential, &hello).await.map_err(lost)?;
+            let logged_in = connection
+                .log_in(credential, &config.salted, &hello)
+                .await
+                .map_err(lost)?;
             logged_in.map_err(|message| Error::Login {
                 address: address.to_string(),
                 message,
@@ -115,6 +118,7 @@ impl Connection {
     async fn log_in(
         &mut self,
         credential: &Credential,
+        salted: &scram::Cache,
         hello: &RawDocument,
     ) -> io::Result<Result<(), String>> {
         let user = credential.username.as_deref().unwrap_or_default();
@@ -161,8 +165,7 @@ impl Connection {
         if let Err(message) = succeeded(&reply) {
             return Ok(Err(message));
         }
-        // The rounds of hashing take a millisecond or ten; connections are seldom made.
-        let (last, finishing) = match started.answer(&payload(&reply)) {
+        let (last, finishing) = match started.answer(&payload(&reply), salted) {
             Ok(answer) => answer,
             Err(message) => return Ok(Err(message)),
         };

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use md5::Md5;
+use parking_lot::Mutex;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
@@ -28,6 +29,19 @@ pub(crate) struct Started {
     password: String,
     nonce: String,
     bare: String,
+}
+
+/// The password as it was last salted. Hashing it thousands of times for each connection would be felt where many are made.
+///
+/// Source: specification "Authentication", "SCRAM": caching of the salted password.
+#[derive(Default)]
+pub(crate) struct Cache(Mutex<Option<Salted>>);
+
+struct Salted {
+    mechanism: Mechanism,
+    salt: Vec<u8>,
+    rounds: u32,
+    password: Vec<u8>,
 }
 
 /// The conversation after the client's last message.
@@ -118,8 +132,12 @@ pub(crate) fn start(
 }
 
 impl Started {
-    /// The client's last message, in answer to the server's first.
-    pub(crate) fn answer(self, server_first: &str) -> Result<(String, Finishing), String> {
+    /// The client's last message, in answer to the server's first. A cache serves one user's conversations.
+    pub(crate) fn answer(
+        self,
+        server_first: &str,
+        cache: &Cache,
+    ) -> Result<(String, Finishing), String> {
         let part = |name: &str| {
             let found = server_first
                 .split(',')
@@ -142,7 +160,9 @@ impl Started {
             ));
         }
         let mechanism = self.mechanism;
-        let salted = mechanism.salted(&self.user, &self.password, &salt, rounds)?;
+        let salted = cache.salted(mechanism, salt, rounds, |salt| {
+            mechanism.salted(&self.user, &self.password, salt, rounds)
+        })?;
         let client_key = mechanism.hmac(&salted, b"Client Key");
         let stored_key = mechanism.hash(&client_key);
         let without_proof = format!("c=biws,r={nonce}");
@@ -157,6 +177,31 @@ impl Started {
         let server_signature = mechanism.hmac(&server_key, message.as_bytes());
         let last = format!("{without_proof},p={}", STANDARD.encode(proof));
         Ok((last, Finishing { server_signature }))
+    }
+}
+
+impl Cache {
+    /// The salted password: the last one if it was asked for in the same way, else what `hash` makes.
+    fn salted(
+        &self,
+        mechanism: Mechanism,
+        salt: Vec<u8>,
+        rounds: u32,
+        hash: impl FnOnce(&[u8]) -> Result<Vec<u8>, String>,
+    ) -> Result<Vec<u8>, String> {
+        if let Some(last) = &*self.0.lock()
+            && (last.mechanism, &last.salt, last.rounds) == (mechanism, &salt, rounds)
+        {
+            return Ok(last.password.clone());
+        }
+        let password = hash(&salt)?;
+        *self.0.lock() = Some(Salted {
+            mechanism,
+            salt,
+            rounds,
+            password: password.clone(),
+        });
+        Ok(password)
     }
 }
 
@@ -184,7 +229,8 @@ mod tests {
         let (first, started) = start(Mechanism::Sha256, "user", "pencil", "rOprNGfwEbeRWgbNEkqO");
         assert_eq!(first, "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
         let server = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
-        let (last, finishing) = started.answer(server).unwrap();
+        let cache = Cache::default();
+        let (last, finishing) = started.answer(server, &cache).unwrap();
         assert_eq!(
             last,
             "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
@@ -193,6 +239,9 @@ mod tests {
             .check("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
             .unwrap();
         assert!(finishing.check("v=AAAA").is_err());
+        // The second time nothing is hashed, and the answer is the same.
+        let (_, started) = start(Mechanism::Sha256, "user", "another", "rOprNGfwEbeRWgbNEkqO");
+        assert_eq!(started.answer(server, &cache).unwrap().0, last);
     }
 
     #[test]
@@ -200,7 +249,7 @@ mod tests {
         let answer = |server: &str| {
             start(Mechanism::Sha256, "u", "p", "abc")
                 .1
-                .answer(server)
+                .answer(server, &Cache::default())
                 .is_err()
         };
         assert!(answer("r=abc,s=AAAA,i=4096"), "no nonce of its own");

@@ -2,9 +2,11 @@
 
 mod answers;
 mod failures;
+mod login;
 mod names;
 mod reach;
 mod sharing;
+mod tls;
 mod transactions;
 
 use std::path::Path;

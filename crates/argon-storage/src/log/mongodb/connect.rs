@@ -75,6 +75,7 @@ pub(super) async fn connect(uri: &str, database: &str) -> Result<Upstream> {
     options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
     options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
     options.app_name.get_or_insert_with(|| "argon".to_owned());
+    let anonymous = options.credential.is_none();
     let client = Client::with_options(options).map_err(|error| bad(error.kind.to_string()))?;
 
     let upstream = Upstream::new(
@@ -88,6 +89,12 @@ pub(super) async fn connect(uri: &str, database: &str) -> Result<Upstream> {
             code: AUTHENTICATION_FAILED,
             message,
         } => bad(format!("it does not take the credentials: {message}")),
+        Failure::Refused {
+            code: UNAUTHORIZED,
+            message,
+        } if anonymous => bad(format!(
+            "it asks for a user and a password, as in mongodb://user:password@host/: {message}"
+        )),
         Failure::Refused {
             code: UNAUTHORIZED,
             message,
