@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use argon_testkit::server::Argon;
 use bson::raw::{RawDocument, RawDocumentBuf};
-use bson::{oid::ObjectId, rawdoc};
+use bson::{Document, doc, oid::ObjectId, rawdoc};
+use futures::StreamExt as _;
 
 const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
@@ -210,6 +211,25 @@ fn a_checksum_is_answered_with_a_checksum() {
         let (covered, checksum) = answer.whole.split_at(answer.whole.len() - 4);
         assert_eq!(crc32c::crc32c(covered).to_le_bytes(), checksum);
     }
+}
+
+#[test]
+fn a_driver_behind_a_load_balancer_is_told_which_server_it_has() {
+    let argon = start();
+    let mut client = argon.connect().unwrap();
+    let hello = client.run_ok("admin", &rawdoc! {"hello": 1}).unwrap();
+    assert!(hello.get("serviceId").unwrap().is_none());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        // It refuses a server that does not say which one it is.
+        let uri = format!("{}?loadBalanced=true", argon.uri());
+        let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+        let collection = client.database("shop").collection::<Document>("c");
+        let documents = (0..300).map(|id| doc! {"_id": id});
+        collection.insert_many(documents).await.unwrap();
+        let cursor = collection.find(doc! {}).batch_size(50).await.unwrap();
+        assert_eq!(cursor.count().await, 300);
+    });
 }
 
 fn start() -> Argon {

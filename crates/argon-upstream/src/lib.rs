@@ -39,6 +39,7 @@ mod config;
 mod connection;
 mod element;
 mod error;
+mod kill;
 mod pins;
 mod reading;
 mod reply;
@@ -153,6 +154,14 @@ impl Upstream {
     /// # Errors
     /// Whatever keeps the answer from coming; a command that failed is an answer.
     pub async fn send(&self, request: &mut Request) -> Result<Option<Exchange>> {
+        match self.parted(request) {
+            None => self.send_to_one(request).await,
+            Some(parts) => self.send_parts(parts).await,
+        }
+    }
+
+    /// Sends `request`, again where the server knows that it is the same.
+    async fn send_to_one(&self, request: &mut Request) -> Result<Option<Exchange>> {
         let mut tries = 1;
         loop {
             let sent = self.send_once(request).await;
@@ -243,15 +252,6 @@ impl Upstream {
     #[must_use]
     pub fn has_cursor(&self, id: i64) -> bool {
         self.cursors.find(&id, 0).is_some()
-    }
-
-    /// Whether the transaction that `request` names was begun there.
-    #[must_use]
-    pub fn has_transaction(&self, request: &Request) -> bool {
-        let (Some(lsid), Some(number)) = (request.lsid(), request.txn_number()) else {
-            return false;
-        };
-        self.transactions.find(lsid, number).is_some()
     }
 
     /// Whether a command would find its server now.

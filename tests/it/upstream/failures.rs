@@ -273,4 +273,18 @@ fn reads_go_where_the_client_prefers() {
             cursor = super::batch(&through.run_ok("shop", &more).unwrap()).1;
         }
     }
+    // One command ends cursors of several members.
+    let mut open = |mode: &str| {
+        let find = rawdoc! {"find": "c", "batchSize": 10, "$readPreference": {"mode": mode}};
+        super::batch(&through.run_ok("shop", &find).unwrap()).1
+    };
+    let (first, second) = (open("primary"), open("secondary"));
+    let kill = rawdoc! {"killCursors": "c", "cursors": [first, second, 4711_i64]};
+    let killed = through.run_ok("shop", &kill).unwrap();
+    let ended = |list: &str| killed.get_array(list).unwrap().into_iter().count();
+    assert_eq!(
+        (ended("cursorsKilled"), ended("cursorsNotFound")),
+        (2, 1),
+        "{killed:?}"
+    );
 }

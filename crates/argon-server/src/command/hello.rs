@@ -71,6 +71,12 @@ async fn run(cx: &Cx<'_>, legacy: bool) -> Result<Reply> {
     reply.append("minWireVersion", ValueRef::Int32(0));
     reply.append("maxWireVersion", ValueRef::Int32(WIRE_VERSION_MAX));
     reply.append("readOnly", ValueRef::Bool(false));
+    if matches!(doc.get("loadBalanced"), Some(ValueRef::Bool(true))) {
+        // Specification "Load Balancer Support": by it a driver behind a balancer knows which server a connection goes to,
+        // and keeps cursors and transactions on their connections.
+        let process = cx.shared.process_id.bytes();
+        reply.append("serviceId", ValueRef::ObjectId(process));
+    }
     if !compressors.is_empty() {
         let array = reply.open_array("compression");
         for (index, compressor) in compressors.iter().enumerate() {
