@@ -8,14 +8,14 @@ use super::answer::{CURSOR_PLACEHOLDER, DB_PLACEHOLDER, NO_DOCUMENTS, Normalizer
 use super::data::DataSets;
 use super::file::{CaseFile, Step};
 use super::json;
+use super::suite::Subject;
 use crate::client::{Client, is_ok};
+use crate::deployment;
 
 /// MongoDB manual, "Naming Restrictions": a database name has at most 63 bytes.
 const DB_NAME_BYTES_MAX: usize = 63;
 /// Room for a branch's name after the file's database name.
 const BRANCH_BYTES_MAX: usize = 24;
-/// The branch on which files are played that look at the engine `prefix`.
-const PREFIX_BRANCH: &str = "played-here";
 /// Documents of one file's answers, lest a runaway cursor fill the memory.
 const DOCUMENTS_MAX: usize = 100_000;
 
@@ -40,7 +40,7 @@ const READS: &[&str] = &[
 
 /// Plays `file` and returns the lines of each step's answer.
 ///
-/// With `on_prefix_branch` the file's database is a branch of the engine `prefix`, made for it.
+/// For [`Subject::Prefix`] the file's database is a branch of that engine, made for it.
 ///
 /// # Errors
 /// If the connection breaks, or the data cannot be loaded.
@@ -48,14 +48,9 @@ pub fn run(
     client: &mut Client,
     data: &DataSets,
     file: &CaseFile,
-    on_prefix_branch: bool,
+    subject: Subject,
 ) -> Result<Vec<Vec<String>>> {
-    let mut db = database_name(&file.name);
-    if on_prefix_branch {
-        let create = rawdoc! {"createBranch": PREFIX_BRANCH, "engine": "prefix"};
-        client.run_ok(&db, &create)?;
-        db = format!("{db}~{PREFIX_BRANCH}");
-    }
+    let db = deployment::database(client, subject, &database_name(&file.name))?;
     let mut given = file.to_text("");
     for load in &file.data {
         given.push_str(&data.get(&load.data_set)?.text);

@@ -215,12 +215,11 @@ fn check_file(
     file: &CaseFile,
 ) -> (usize, Vec<String>) {
     // A connection for each file: one that the server closed does not fail the next file.
-    let answers = match Client::connect(addr)
-        .and_then(|mut client| run(&mut client, data, file, subject == Subject::Prefix))
-    {
-        Ok(answers) => answers,
-        Err(error) => return (0, vec![format!("{}: {error:#}", file.name)]),
-    };
+    let answers =
+        match Client::connect(addr).and_then(|mut client| run(&mut client, data, file, subject)) {
+            Ok(answers) => answers,
+            Err(error) => return (0, vec![format!("{}: {error:#}", file.name)]),
+        };
     let failures: Vec<String> = file
         .steps
         .iter()
@@ -254,7 +253,8 @@ fn judge(subject: Subject, step: &Step, answer: &[String]) -> Option<String> {
 
 fn record_file(addr: SocketAddr, root: &Path, data: &DataSets, file: &CaseFile) -> Result<bool> {
     let mut client = Client::connect(addr)?;
-    let answers = run(&mut client, data, file, false).with_context(|| file.name.clone())?;
+    let answers =
+        run(&mut client, data, file, Subject::Mongod).with_context(|| file.name.clone())?;
     let mut recorded = file.clone();
     for (step, answer) in recorded.steps.iter_mut().zip(answers) {
         let same = step

@@ -38,6 +38,7 @@ use area::{AREAS, Area};
 use play::{Ask, Difference, Pair};
 
 use crate::case::json;
+use crate::case::suite::Subject;
 
 /// Connections to each server that play rounds at the same time.
 const JOBS: usize = 4;
@@ -84,11 +85,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Plays `plan` on the servers at `mongod` and `argon`.
+/// Plays `plan` on the servers at `mongod` and `argon`, of which `subject` says what it is.
 ///
 /// # Errors
 /// If there is no such area, or a server goes away.
-pub fn run(mongod: SocketAddr, argon: SocketAddr, plan: &Plan) -> Result<Outcome> {
+pub fn run(
+    mongod: SocketAddr,
+    argon: SocketAddr,
+    subject: Subject,
+    plan: &Plan,
+) -> Result<Outcome> {
     let areas: Vec<&Area> = AREAS
         .iter()
         .filter(|area| plan.area.as_ref().is_none_or(|name| area.name == name))
@@ -115,7 +121,7 @@ pub fn run(mongod: SocketAddr, argon: SocketAddr, plan: &Plan) -> Result<Outcome
             .map(|worker| {
                 let (next, outcome, rounds) = (&next, &outcome, &rounds);
                 scope.spawn(move || -> Result<()> {
-                    let mut pair = Pair::connect(mongod, argon, worker)?;
+                    let mut pair = Pair::connect(mongod, argon, subject, worker)?;
                     while let Some((area, index)) = rounds.get(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let (cases, difference) = round(&mut pair, area, *index, plan)

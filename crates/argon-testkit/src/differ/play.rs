@@ -9,7 +9,9 @@ use bson::{Document, rawdoc};
 use super::area::{Asked, Script};
 use crate::case::answer::{NO_DOCUMENTS, Normalizer, Reading};
 use crate::case::json;
+use crate::case::suite::Subject;
 use crate::client::{Client, is_ok};
+use crate::deployment;
 
 /// Documents of the batches after the first.
 const GET_MORE: i32 = 4;
@@ -77,11 +79,17 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn connect(mongod: SocketAddr, argon: SocketAddr, worker: usize) -> Result<Self> {
+    pub(super) fn connect(
+        mongod: SocketAddr,
+        argon: SocketAddr,
+        subject: Subject,
+        worker: usize,
+    ) -> Result<Self> {
         let db = format!("differ_{worker}");
+        let played = deployment::database(&mut Client::connect(argon)?, subject, &db)?;
         Ok(Self {
             mongod: Player::connect(mongod, &db)?,
-            argon: Player::connect(argon, &db)?,
+            argon: Player::connect(argon, &played)?,
         })
     }
 
