@@ -414,14 +414,31 @@ static void compression(const char *address, const char *database) {
     done("compression");
 }
 
+// The engine of the branches; only a log has a past to look at.
+static const char *engine(void) {
+    const char *engine = getenv("ARGON_ENGINE");
+    return engine == NULL || *engine == 0 ? "wal" : engine;
+}
+
+static bool has_history(void) {
+    return strcmp(engine(), "wal") == 0;
+}
+
+static void fork_branch(mongoc_client_t *client, const char *name, const char *from, bson_t *reply) {
+    bson_error_t error;
+    char text[200];
+    snprintf(text, sizeof text, "{\"createBranch\": \"%s\", \"from\": \"%s\", \"engine\": \"%s\"}", name, from, engine());
+    good("createBranch", command(client, "cstation", text, reply, &error), &error);
+}
+
 static void branches(mongoc_client_pool_t *pool) {
     mongoc_client_t *client = mongoc_client_pool_pop(pool);
     bson_error_t error;
     bson_t reply;
     // Threads that run the whole application, on main and two branches that were made before any of it was there.
-    good("createProject", command(client, "cstation", "{\"createProject\": 1}", NULL, &error), &error);
-    good("createBranch", command(client, "cstation", "{\"createBranch\": \"left\"}", NULL, &error), &error);
-    good("createBranch", command(client, "cstation", "{\"createBranch\": \"right\", \"from\": \"main\"}", NULL, &error), &error);
+    if (has_history()) good("createProject", command(client, "cstation", "{\"createProject\": 1}", NULL, &error), &error);
+    fork_branch(client, "left", "main", NULL);
+    fork_branch(client, "right", "main", NULL);
     const char *databases[] = {"cstation", "cstation~left", "cstation~right"};
     pthread_t thread[3];
     work_t work[3];
@@ -434,7 +451,7 @@ static void branches(mongoc_client_pool_t *pool) {
     threads(pool, databases, 4, 3);
 
     // A branch of what is there now, changed in both directions.
-    good("createBranch", command(client, "cstation", "{\"createBranch\": \"Later, maybe\", \"from\": \"left\"}", &reply, &error), &error);
+    fork_branch(client, "Later, maybe", "left", &reply);
     bson_iter_t iter;
     yes("database", bson_iter_init_find(&iter, &reply, "database"));
     char later[64];
@@ -460,13 +477,16 @@ static void branches(mongoc_client_pool_t *pool) {
         snprintf(path, sizeof path, "cursor.firstBatch.%d.name", i);
         yes(path, bson_iter_init(&iter, &reply) && bson_iter_find_descendant(&iter, path, &name));
         snprintf(path, sizeof path, "cursor.firstBatch.%d.headLsn", i);
-        if (strcmp(bson_iter_utf8(&name, NULL), "main") == 0)
+        if (has_history() && strcmp(bson_iter_utf8(&name, NULL), "main") == 0)
             snprintf(past, sizeof past, "cstation~main~%lld", (long long)field(&reply, path));
     }
     bson_destroy(&reply);
-    mongoc_collection_t *then = mongoc_client_get_collection(client, past, "readings");
-    number("then", count(then, "{}"), 5000);
-    failed("read-only", mongoc_collection_insert_one(then, set, NULL, NULL, &error), &error, 0, NULL);
+    if (has_history()) {
+        mongoc_collection_t *then = mongoc_client_get_collection(client, past, "readings");
+        number("then", count(then, "{}"), 5000);
+        failed("read-only", mongoc_collection_insert_one(then, set, NULL, NULL, &error), &error, 0, NULL);
+        mongoc_collection_destroy(then);
+    }
     mongoc_collection_t *nowhere = mongoc_client_get_collection(client, "cstation~nowhere", "readings");
     bson_t *any = doc("{}"), *plain = doc("{\"a\": 1}");
     const bson_t *none;
@@ -481,7 +501,6 @@ static void branches(mongoc_client_pool_t *pool) {
     bson_destroy(high);
     bson_destroy(set);
     mongoc_collection_destroy(nowhere);
-    mongoc_collection_destroy(then);
     mongoc_collection_destroy(child);
     mongoc_collection_destroy(parent);
     mongoc_client_pool_push(pool, client);

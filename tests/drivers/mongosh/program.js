@@ -3,6 +3,9 @@
 
 let checks = 0;
 const argon = db.hello().msg === "isdbgrid";
+// The engine of the branches, if it is not the default. Only a log has a past to look at.
+const engine = process.env.ARGON_ENGINE ? { engine: process.env.ARGON_ENGINE } : {};
+const hasHistory = engine.engine !== "prefix";
 
 function equal(what, got, want) {
     const [g, w] = [EJSON.stringify(got, { relaxed: false }), EJSON.stringify(want, { relaxed: false })];
@@ -126,11 +129,11 @@ done("tools");
 
 // 4. Branches.
 if (argon) {
-    const made = shop.runCommand({ createBranch: "feature/shell", from: "main" });
+    const made = shop.runCommand({ createBranch: "feature/shell", from: "main", ...engine });
     equal("createBranch", [made.ok, made.database], [1, "shellshop~feature-shell"]);
-    shop.runCommand({ createBranch: "other" });
+    shop.runCommand({ createBranch: "other", ...engine });
     const [feature, other] = ["feature-shell", "other"].map((slug) => db.getSiblingDB(`shellshop~${slug}`));
-    const head = Number(shop.runCommand({ listBranches: 1 }).cursor.firstBatch.find((b) => b.name === "main").headLsn);
+    const head = shop.runCommand({ listBranches: 1 }).cursor.firstBatch.find((b) => b.name === "main").headLsn;
     feature.items.updateMany({}, { $mul: { price: 2 } });
     other.items.drop();
     shop.items.deleteMany({ _id: { $gte: 150 } });
@@ -140,8 +143,11 @@ if (argon) {
     equal("other", [total(other), other.getCollectionNames()], [[], []]);
     equal("stats of a branch", [feature.stats().db, Number(feature.stats().objects)], ["shellshop~feature-shell", 300]);
     equal("getCollection of a branch", feature.items.getFullName(), "shellshop~feature-shell.items");
-    equal("then", total(db.getSiblingDB(`shellshop~main~${head}`)), [{ _id: null, n: 300, sum: 4350 }]);
-    fails("is read-only", () => db.getSiblingDB(`shellshop~main~${head}`).items.insertOne({}));
+    if (hasHistory) {
+        const then = db.getSiblingDB(`shellshop~main~${head}`);
+        equal("then", total(then), [{ _id: null, n: 300, sum: 4350 }]);
+        fails("is read-only", () => then.items.insertOne({}));
+    }
     fails("unknown branch", () => db.getSiblingDB("shellshop~nope").items.findOne(), 26, "createBranch");
     fails("unknown branch, stats", () => db.getSiblingDB("shellshop~nope").stats(), 26, "createBranch");
     fails("dropBranch main", () => shop.runCommand({ dropBranch: "main" }));

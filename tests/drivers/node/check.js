@@ -7,6 +7,9 @@ const { isDeepStrictEqual, inspect } = require("node:util");
 exports.ARGON_URI = process.env.ARGON_URI;
 // A real mongod: what is not about branches is asked there too, so that no expectation is a guess.
 exports.COMPARE_URI = process.env.ARGON_COMPARE_URI;
+// The engine of the branches, if it is not the default. Only a log has a past to look at.
+const engine = process.env.ARGON_ENGINE ? { engine: process.env.ARGON_ENGINE } : {};
+exports.HAS_HISTORY = engine.engine !== "prefix";
 
 let count = 0;
 
@@ -35,10 +38,15 @@ async function fails(what, promise, code, contains) {
     return wrong(`${what}: no error, but ${inspect(got)}`);
 }
 
+// Forks a branch called `name`, of the engine under test. `db` is a database of any driver that has `command`.
+function fork(db, name, from = "main") {
+    return db.command({ createBranch: name, from, ...engine });
+}
+
 // Prints how many checks were made since the last call.
 function done(section) {
     console.log(`  ${section}: ${count} checks`);
     count = 0;
 }
 
-Object.assign(exports, { equal, fails, done });
+Object.assign(exports, { fork, equal, fails, done });

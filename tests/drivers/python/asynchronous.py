@@ -9,7 +9,7 @@ from gridfs.asynchronous import AsyncGridFSBucket
 from pymongo import AsyncMongoClient
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
-from check import ARGON_URI, COMPARE_URI, done, equal
+from check import ARGON_URI, COMPARE_URI, done, equal, fork
 
 
 async def application(db):
@@ -76,7 +76,7 @@ async def main():
         main = client.pyasync
         await main.counter.insert_one({"_id": 1, "n": 0})
         for name in ("left", "right"):
-            await main.command("createBranch", name)
+            await fork(main, name)
         await asyncio.gather(*(application(client[name]) for name in ("pyasync", "pyasync~left", "pyasync~right")))
         await client["pyasync~left"].readings.delete_many({"sensor": {"$gt": 0}})
         for name, count in (("pyasync", 4002), ("pyasync~left", 500), ("pyasync~right", 4002)):

@@ -8,6 +8,9 @@ import threading
 ARGON_URI = os.environ.get("ARGON_URI")
 # A real mongod: what is not about branches is asked there too, so that no expectation is a guess.
 COMPARE_URI = os.environ.get("ARGON_COMPARE_URI")
+# The engine of the branches, if it is not the default. Only a log has a past to look at.
+ENGINE = os.environ.get("ARGON_ENGINE")
+HAS_HISTORY = ENGINE != "prefix"
 
 # Each thread counts its own checks.
 _counts = threading.local()
@@ -34,6 +37,12 @@ def raises(what, kind, call, code=None, contains=None):
             true(f"{what}: {contains!r} in {error}", contains in str(error))
         return error
     sys.exit(f"WRONG {what}: no {kind.__name__}, but {got!r}")
+
+
+def fork(db, name, **options):
+    """Forks a branch called `name`, of the engine under test."""
+    engine = {"engine": ENGINE} if ENGINE else {}
+    return db.command({"createBranch": name, **options, **engine})
 
 
 def done(section):

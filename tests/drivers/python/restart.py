@@ -15,14 +15,16 @@ import pymongo
 from bson import Int64
 from pymongo.errors import PyMongoError
 
-from check import done, equal, true
+from check import done, equal, fork, true
 
 ARGON = os.environ.get("ARGON_BIN")
+# What the shared server was started with: a store that several servers share, or nothing.
+SERVE_ARGS = os.environ.get("ARGON_SERVE_ARGS", "").split()
 
 
 def start(folder, listen):
     server = subprocess.Popen(
-        [ARGON, "serve", "--listen", listen, "--data-dir", folder],
+        [ARGON, "serve", "--listen", listen, "--data-dir", folder, *SERVE_ARGS],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -41,7 +43,7 @@ def main():
             main, branch = client.reborn, client["reborn~work"]
             main.log.insert_one({"_id": "before"})
             main.log.create_index("n", unique=True, sparse=True)
-            main.command("createBranch", "work")
+            fork(main, "work")
             branch.log.insert_one({"_id": "on the branch", "n": 1})
             with client.start_session() as session:
                 numbered = {

