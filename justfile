@@ -29,7 +29,7 @@ compat filter="":
     @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- upstream "$1"
     @source scripts/env; cargo run --quiet -p argon-testkit --bin check -- argon-mongodb "$1"
 
-# Play random commands on mongod and on Argon, which must agree: just differ --seed 7 --cases 5000 --area update
+# Play random commands on mongod and on Argon, which must agree: just differ --subject prefix --seed 7 --cases 5000 --area update
 differ *args:
     @source scripts/env; cargo build --quiet --bin argon; cargo run --quiet -p argon-testkit --bin differ -- "$@"
 
@@ -41,13 +41,13 @@ record filter="":
 operators *args:
     @source scripts/env; cargo run --quiet -p argon-testkit --bin operators -- "$@"
 
-# Kill, pause and cut off servers at random, and prove that nothing is lost: just consistency --seconds 600 --fault-seconds 60
+# Kill, pause and cut off servers at random, and prove that nothing is lost: just consistency --mode prefix --seconds 600 --fault-seconds 60
 consistency *args:
     @source scripts/env; cargo build --quiet -p argon -p argon-consistency; cargo run --quiet -p argon-consistency -- "$@"
 
-# Driver tests, each against a server of its own
-drivers filter="":
-    scripts/drivers "$1"
+# Driver tests, each against a server of its own: just drivers; just drivers mongodb; just drivers all python
+drivers *args:
+    scripts/drivers "$@"
 
 # Feed random bytes to a fuzz target (fuzz/fuzz_targets); needs a nightly toolchain
 fuzz target seconds="60":

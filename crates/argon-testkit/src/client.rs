@@ -92,13 +92,30 @@ impl Client {
         command: &RawDocument,
         documents: Option<(&str, &[RawDocumentBuf])>,
     ) -> Result<&RawDocument> {
+        self.write(db, command, documents)?;
+        let length = self.read_message()?;
+        self.decode(length)
+    }
+
+    /// Sends `command` and does not wait for the reply: for clients that go away before it comes.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub fn send(&mut self, db: &str, command: &RawDocument) -> Result<()> {
+        self.write(db, command, None)
+    }
+
+    fn write(
+        &mut self,
+        db: &str,
+        command: &RawDocument,
+        documents: Option<(&str, &[RawDocumentBuf])>,
+    ) -> Result<()> {
         self.last_request_id = self.last_request_id.wrapping_add(1);
         encode(&mut self.out, self.last_request_id, db, command, documents)?;
         self.stream
             .write_all(&self.out)
-            .context("sending a command")?;
-        let length = self.read_message()?;
-        self.decode(length)
+            .context("sending a command")
     }
 
     /// Reads one whole message into `self.input` and returns its length in bytes.

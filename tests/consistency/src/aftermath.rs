@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use argon_testkit::client::{Client, is_ok};
 use bson::raw::{RawDocument, RawDocumentBuf};
-use bson::rawdoc;
+use bson::{cstr, rawdoc};
 
 use crate::check::{Contents, FIRST};
 use crate::client::{DATABASES, KEYS};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Mode};
 
 /// How long the deployment may take to recover.
 const RECOVERY: Duration = Duration::from_secs(120);
@@ -24,6 +24,7 @@ pub(crate) fn prepare(cluster: &Cluster) -> Result<()> {
     for key in 0..KEYS {
         for (collection, document) in [
             ("lists", rawdoc! {"_id": key, "v": []}),
+            ("accounts", rawdoc! {"_id": key, "v": []}),
             ("counters", rawdoc! {"_id": key, "n": 0_i64}),
             ("registers", rawdoc! {"_id": key, "v": FIRST}),
         ] {
@@ -35,7 +36,11 @@ pub(crate) fn prepare(cluster: &Cluster) -> Result<()> {
     }
     for database in branches {
         let name = database.split('~').nth(1).context("a branch")?;
-        client.run_ok(main, &rawdoc! {"createBranch": name, "from": "main"})?;
+        let mut create = rawdoc! {"createBranch": name, "from": "main"};
+        if !cluster.mode().has_log() {
+            create.append(cstr!("engine"), "prefix");
+        }
+        client.run_ok(main, &create)?;
     }
     Ok(())
 }
@@ -43,12 +48,17 @@ pub(crate) fn prepare(cluster: &Cluster) -> Result<()> {
 /// What `database` holds, as a server says.
 pub(crate) fn contents(client: &mut Client, database: &str) -> Result<Contents> {
     let mut contents = Contents::default();
-    for found in all(client, database, rawdoc! {"find": "lists"})? {
-        let values = found.get_array("v")?.into_iter();
-        let values = values
-            .map(|value| value?.as_i64().context("a value"))
-            .collect::<Result<_>>()?;
-        contents.lists.insert(found.get_i32("_id")?, values);
+    for (collection, lists) in [
+        ("lists", &mut contents.lists),
+        ("accounts", &mut contents.accounts),
+    ] {
+        for found in all(client, database, rawdoc! {"find": collection})? {
+            let values = found.get_array("v")?.into_iter();
+            let values = values
+                .map(|value| value?.as_i64().context("a value"))
+                .collect::<Result<_>>()?;
+            lists.insert(found.get_i32("_id")?, values);
+        }
     }
     for found in all(client, database, rawdoc! {"find": "counters"})? {
         contents
@@ -66,8 +76,7 @@ pub(crate) fn contents(client: &mut Client, database: &str) -> Result<Contents> 
     Ok(contents)
 }
 
-/// Checks that every server holds the same, byte for byte: with what it has in memory, and when it begins anew with the
-/// log.
+/// Checks that every server holds the same: with what it has in memory, and when it begins anew with the store.
 pub(crate) fn compare_servers(cluster: &Cluster) -> Result<()> {
     let mut first: Option<BTreeMap<&str, String>> = None;
     for replayed in [false, true] {
@@ -77,18 +86,18 @@ pub(crate) fn compare_servers(cluster: &Cluster) -> Result<()> {
                 cluster.restart(server)?;
             }
             let mut client = cluster.server(server).connect()?;
-            let mut hashes = BTreeMap::new();
+            let mut holds = BTreeMap::new();
             for database in DATABASES {
-                let reply = patiently(|| client.run_ok(database, &rawdoc! {"dbHash": 1}))?;
-                hashes.insert(database, reply.get_str("md5")?.to_owned());
+                let what = patiently(|| held(cluster.mode(), &mut client, database))?;
+                holds.insert(database, what);
             }
             match &first {
-                None => first = Some(hashes),
+                None => first = Some(holds),
                 Some(first) => ensure!(
-                    *first == hashes,
-                    "server {server} ({}) holds something else than the first: {hashes:?}, {first:?}",
+                    *first == holds,
+                    "server {server} ({}) holds something else than the first: {holds:?}, {first:?}",
                     if replayed {
-                        "from the log"
+                        "started anew"
                     } else {
                         "in memory"
                     }
@@ -99,11 +108,55 @@ pub(crate) fn compare_servers(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// What a server holds, byte for byte where it can tell.
+fn held(mode: Mode, client: &mut Client, database: &str) -> Result<String> {
+    if mode.has_log() {
+        let reply = client.run_ok(database, &rawdoc! {"dbHash": 1})?;
+        return Ok(reply.get_str("md5")?.to_owned());
+    }
+    Ok(format!("{:?}", contents(client, database)?))
+}
+
+/// Checks what is in the replica set itself. Tells what it saw.
+pub(crate) fn check_store(cluster: &Cluster) -> Result<String> {
+    match cluster.mode() {
+        Mode::Embedded => Ok("one server with a directory".to_owned()),
+        Mode::Strong | Mode::Causal => Ok(format!("{} records in the log", check_log(cluster)?)),
+        Mode::Prefix => patiently(|| check_collections(cluster)),
+    }
+}
+
+/// Checks that every collection of the database behind the branches belongs to main or to a branch that there is.
+fn check_collections(cluster: &Cluster) -> Result<String> {
+    let mut client = cluster.server(0).connect()?;
+    let listed = all(&mut client, DATABASES[0], rawdoc! {"listBranches": 1})?;
+    let mut prefixes = Vec::new();
+    for branch in &listed {
+        let name = branch.get_str("name")?;
+        if name != "main" {
+            prefixes.push(format!("branch_{}_", name.replace('-', "_")));
+        }
+    }
+    let set = cluster.set().context("a replica set")?;
+    let mut direct = set.connect(set.primary()?)?;
+    let collections = all(&mut direct, DATABASES[0], rawdoc! {"listCollections": 1})?;
+    for collection in &collections {
+        let name = collection.get_str("name")?;
+        ensure!(
+            !name.starts_with("branch_") || prefixes.iter().any(|prefix| name.starts_with(prefix)),
+            "{name} belongs to none of {prefixes:?}"
+        );
+    }
+    Ok(format!(
+        "{} collections of {} branches",
+        collections.len(),
+        listed.len()
+    ))
+}
+
 /// Checks that each branch's log in `wal_entries` has every position once. Tells how many records there are.
-pub(crate) fn check_log(cluster: &Cluster) -> Result<usize> {
-    let Some(set) = cluster.set() else {
-        return Ok(0);
-    };
+fn check_log(cluster: &Cluster) -> Result<usize> {
+    let set = cluster.set().context("a replica set")?;
     let mut client = set.connect(set.primary()?)?;
     let key = |document: &RawDocument, field: &str| -> Result<Vec<u8>> {
         let value = document
@@ -159,7 +212,8 @@ fn patiently<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
 
 /// Every document that a query finds.
 fn all(client: &mut Client, database: &str, query: RawDocumentBuf) -> Result<Vec<RawDocumentBuf>> {
-    let collection = query.get_str("find")?.to_owned();
+    let (_, first) = query.iter().next().context("a command")??;
+    let collection = first.as_str().unwrap_or_default().to_owned();
     let mut command = query;
     let mut found = Vec::new();
     loop {

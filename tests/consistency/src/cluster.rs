@@ -2,30 +2,56 @@
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use argon_testkit::network::{Network, Weather};
 use argon_testkit::replica_set::ReplicaSet;
 use argon_testkit::server::{self, Argon};
 
-use crate::client::Directory;
+use crate::session::Directory;
 
 /// How many members the replica set has.
 const MEMBERS: usize = 3;
 /// How long a server waits for a deployment that is away: longer than an election, shorter than a client's patience.
 const SELECTION: &str = "serverSelectionTimeoutMS=15000";
+/// How long a server may take to start where its deployment may be away, beyond the time that it is.
+const START_TIMEOUT: Duration = Duration::from_secs(300);
+const START_PAUSE: Duration = Duration::from_millis(200);
 
-/// What the servers keep the log in.
+/// What is under test, and so what may be expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Store {
+pub(crate) enum Mode {
     /// One server with a directory of its own.
     Embedded,
-    /// Several servers over a replica set of three.
-    Mongodb,
+    /// Several servers over a replica set of three, with their log in it.
+    Strong,
+    /// The same, where reads answer with what a server has heard of: sessions see their own past.
+    Causal,
+    /// Databases of the replica set, and branches of the engine `prefix` in them.
+    Prefix,
+}
+
+impl Mode {
+    /// What servers over a replica set are started with beside its address.
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Mode::Embedded | Mode::Strong => &[],
+            Mode::Causal => &["--read-consistency", "causal"],
+            Mode::Prefix => &["--new-databases", "upstream"],
+        }
+    }
+
+    /// Whether branches are kept in Argon's log.
+    pub(crate) fn has_log(self) -> bool {
+        self != Mode::Prefix
+    }
 }
 
 /// The whole deployment. Dropping it ends its processes.
 pub(crate) struct Cluster {
+    mode: Mode,
     set: Option<Mutex<ReplicaSet>>,
     /// What each server sees of the set.
     networks: Vec<Network>,
@@ -34,27 +60,30 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn start(store: Store, servers: usize, directory: Directory) -> Result<Cluster> {
+    pub(crate) fn start(mode: Mode, servers: usize, directory: Directory) -> Result<Cluster> {
         let binary = server::binary()?;
         let mut cluster = Cluster {
+            mode,
             set: None,
             networks: Vec::new(),
             servers: Vec::new(),
             directory,
         };
-        match store {
-            Store::Embedded => cluster.add(&binary, &[])?,
-            Store::Mongodb => {
-                let set = ReplicaSet::start(MEMBERS).context("starting the replica set")?;
-                let query = format!("replicaSet=rs&{SELECTION}");
-                for _ in 0..servers {
-                    let network = Network::around(&set.addrs(), &query)?;
-                    cluster.add(&binary, &["--mongodb-uri", &network.uri()])?;
-                    cluster.networks.push(network);
-                }
-                cluster.set = Some(Mutex::new(set));
-            }
+        if mode == Mode::Embedded {
+            cluster.add(&binary, &[])?;
+            return Ok(cluster);
         }
+        let set = ReplicaSet::start(MEMBERS).context("starting the replica set")?;
+        let query = format!("replicaSet=rs&{SELECTION}");
+        for _ in 0..servers {
+            let network = Network::around(&set.addrs(), &query)?;
+            let uri = network.uri();
+            let mut args = vec!["--mongodb-uri", &uri];
+            args.extend(mode.arguments());
+            cluster.add(&binary, &args)?;
+            cluster.networks.push(network);
+        }
+        cluster.set = Some(Mutex::new(set));
         Ok(cluster)
     }
 
@@ -63,6 +92,10 @@ impl Cluster {
         self.directory.set(self.servers.len(), Some(argon.addr()));
         self.servers.push(Mutex::new(argon));
         Ok(())
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,9 +133,16 @@ impl Cluster {
         self.server(server).stop()
     }
 
+    /// Starts a server that has ended, again and again while it cannot reach its deployment, as a supervisor does.
     pub(crate) fn restart(&self, server: usize) -> Result<()> {
         let mut argon = self.server(server);
-        argon.restart()?;
+        let deadline = Instant::now() + START_TIMEOUT;
+        while let Err(error) = argon.restart() {
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+            sleep(START_PAUSE);
+        }
         self.directory.set(server, Some(argon.addr()));
         Ok(())
     }

@@ -1,19 +1,20 @@
-//! What goes wrong, one thing after another, by a seed.
+//! What goes wrong, by a seed: to the servers, to their networks and to the replica set, one thing after another to each
+//! of the three and to all of them at the same time.
 
 use std::fmt;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use argon_testkit::network::Weather;
-use rand::Rng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Mode};
 use crate::history::Clock;
 
-/// The longest time between two faults.
-const CALM_MS_MAX: u64 = 2_500;
+/// The longest time between two faults of one kind.
+const CALM_MS_MAX: u64 = 5_000;
 
 /// Something that goes wrong. Servers and members are numbered.
 #[derive(Clone, Copy, Debug)]
@@ -34,21 +35,59 @@ enum Fault {
     PausePrimary,
 }
 
+/// Chooses a fault; there are so many servers.
+type Choose = fn(&mut StdRng, usize) -> Fault;
+
+/// What can be broken independently of the rest.
+const KINDS: &[Choose] = &[of_servers, of_networks, of_the_set];
+
 /// Has things go wrong until `end`, each for up to `longest`; everything is well again when it returns. Tells how many.
 pub(crate) fn run(
     cluster: &Cluster,
-    random: &mut StdRng,
+    seed: u64,
     clock: Clock,
     end: Instant,
     longest: Duration,
 ) -> Result<usize> {
+    let kinds = match cluster.mode() {
+        Mode::Embedded => &KINDS[..1],
+        _ => KINDS,
+    };
+    thread::scope(|scope| {
+        let kinds: Vec<_> = (0_u64..)
+            .zip(kinds)
+            .map(|(number, choose)| {
+                let random = StdRng::seed_from_u64(seed.wrapping_mul(31).wrapping_add(number));
+                scope
+                    .spawn(move || one_after_another(cluster, random, *choose, clock, end, longest))
+            })
+            .collect();
+        let mut faults = 0;
+        for kind in kinds {
+            faults += kind.join().map_err(|_| anyhow!("a fault panicked"))??;
+        }
+        Ok(faults)
+    })
+}
+
+fn one_after_another(
+    cluster: &Cluster,
+    mut random: StdRng,
+    choose: Choose,
+    clock: Clock,
+    end: Instant,
+    longest: Duration,
+) -> Result<usize> {
+    let longest_ms = u64::try_from(longest.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(2);
     let mut faults = 0;
-    while Instant::now() < end {
+    loop {
         sleep(Duration::from_millis(random.random_range(0..CALM_MS_MAX)));
-        let fault = choose(cluster, random);
-        let longest_ms = u64::try_from(longest.as_millis())
-            .unwrap_or(u64::MAX)
-            .max(2);
+        if Instant::now() >= end {
+            return Ok(faults);
+        }
+        let fault = choose(&mut random, cluster.len());
         let duration = Duration::from_millis(random.random_range(1..longest_ms));
         let now = Duration::from_nanos(clock.now());
         log(format_args!(
@@ -59,24 +98,31 @@ pub(crate) fn run(
         happen(cluster, fault, duration)?;
         faults += 1;
     }
-    Ok(faults)
 }
 
-fn choose(cluster: &Cluster, random: &mut StdRng) -> Fault {
-    let server = random.random_range(0..cluster.len());
-    let kinds = if cluster.set().is_some() { 10 } else { 4 };
-    match random.random_range(0..kinds) {
+fn of_servers(random: &mut StdRng, servers: usize) -> Fault {
+    let server = random.random_range(0..servers);
+    match random.random_range(0..4) {
         0 | 1 => Fault::KillServer(server),
         2 => Fault::RestartServer(server),
-        3 => Fault::PauseServer(server),
-        4 => Fault::CutServer(server, Weather::Refused),
-        5 => Fault::CutServer(server, Weather::Silent),
-        6 => Fault::CutServer(
-            server,
-            Weather::Slow(Duration::from_millis(random.random_range(5..150))),
-        ),
-        7 => Fault::StepDown,
-        8 => Fault::KillPrimary,
+        _ => Fault::PauseServer(server),
+    }
+}
+
+fn of_networks(random: &mut StdRng, servers: usize) -> Fault {
+    let server = random.random_range(0..servers);
+    let weather = match random.random_range(0..3) {
+        0 => Weather::Refused,
+        1 => Weather::Silent,
+        _ => Weather::Slow(Duration::from_millis(random.random_range(5..150))),
+    };
+    Fault::CutServer(server, weather)
+}
+
+fn of_the_set(random: &mut StdRng, _: usize) -> Fault {
+    match random.random_range(0..3) {
+        0 => Fault::StepDown,
+        1 => Fault::KillPrimary,
         _ => Fault::PausePrimary,
     }
 }

@@ -1,5 +1,6 @@
 //! What clients did, when, and what they were told.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -13,14 +14,22 @@ pub(crate) enum Action {
     Increment { key: i32 },
     /// Give a register the value `new` if it has `expected`.
     CompareAndSet { key: i32, expected: i64, new: i64 },
-    /// Insert a document.
-    Insert { id: i64 },
+    /// Insert documents of which nobody has any, and with them one that is there already.
+    Insert { ids: Vec<i64>, taken: Option<i64> },
+    /// Delete documents that this client inserted, all with one command.
+    Delete { ids: Vec<i64> },
+    /// Append `value` to every list, each by a statement of its own.
+    AppendToAll { value: i64 },
+    /// Append `value` to two accounts, to both or neither.
+    Transfer { from: i32, to: i32, value: i64 },
     /// Read a list.
     ReadList { key: i32 },
     /// Read a counter.
     ReadCounter { key: i32 },
     /// Read a register.
     ReadRegister { key: i32 },
+    /// Read all accounts as they are at one moment.
+    ReadAccounts,
     /// Fork a branch; what is read on it, a list, is what its parent had at that moment.
     Fork { name: String, key: i32 },
 }
@@ -34,6 +43,8 @@ pub(crate) enum Outcome {
     Number(i64),
     /// It was done: a list that was read.
     List(Vec<i64>),
+    /// It was done: the lists of all accounts.
+    Lists(BTreeMap<i32, Vec<i64>>),
     /// It was not done, and will not be.
     Refused(String),
     /// Nobody told: it may be done, now or later, or not.

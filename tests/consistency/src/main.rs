@@ -9,12 +9,14 @@
 //!
 //! `argon-consistency --seed 7 --seconds 600` repeats the choices of a run; what the machine does with them differs.
 
+mod action;
 mod aftermath;
 mod check;
 mod client;
 mod cluster;
 mod faults;
 mod history;
+mod session;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,13 +26,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
-use client::{DATABASES, Directory, Worker};
-use cluster::{Cluster, Store};
+use client::{DATABASES, Worker};
+use cluster::{Cluster, Mode};
 use faults::log;
 use history::{Clock, Event, Outcome};
+use session::Directory;
 
 #[derive(Debug, Parser)]
 #[command(about = "Proves that servers which are killed, paused and cut off lose nothing")]
@@ -47,9 +48,9 @@ struct Args {
     /// The longest that one thing is wrong, in seconds
     #[arg(long, default_value_t = 5)]
     fault_seconds: u64,
-    /// What the servers keep the log in
-    #[arg(long, value_enum, default_value_t = Store::Mongodb)]
-    store: Store,
+    /// What is under test
+    #[arg(long, value_enum, default_value_t = Mode::Strong)]
+    mode: Mode,
     /// How many servers there are over the replica set
     #[arg(long, default_value_t = 3)]
     servers: usize,
@@ -66,7 +67,7 @@ fn main() -> Result<ExitCode> {
     let seed = args.seed.unwrap_or_else(rand::random);
     log(format_args!("seed {seed}"));
     let directory = Directory::default();
-    let cluster = Cluster::start(args.store, args.servers, directory.clone())?;
+    let cluster = Cluster::start(args.mode, args.servers, directory.clone())?;
     aftermath::prepare(&cluster)?;
 
     let clock = Clock::start();
@@ -75,13 +76,12 @@ fn main() -> Result<ExitCode> {
     let (events, faults) = thread::scope(|scope| {
         let workers: Vec<_> = (0..args.clients)
             .map(|id| {
-                let worker = Worker::new(id, seed, directory.clone(), clock);
+                let worker = Worker::new(id, seed, args.mode, directory.clone(), clock);
                 scope.spawn(move || worker.run(stop))
             })
             .collect();
-        let mut random = StdRng::seed_from_u64(seed);
         let longest = Duration::from_secs(args.fault_seconds);
-        let faults = faults::run(&cluster, &mut random, clock, end, longest);
+        let faults = faults::run(&cluster, seed, clock, end, longest);
         stop.store(true, Ordering::Relaxed);
         let mut events = Vec::new();
         for worker in workers {
@@ -99,7 +99,7 @@ fn main() -> Result<ExitCode> {
             .filter(|event| event.database == database)
             .collect();
         wrong.extend(
-            check::check(&events, &contents)
+            check::check(args.mode, &events, &contents)
                 .into_iter()
                 .map(|what| format!("{database}: {what}")),
         );
@@ -107,9 +107,9 @@ fn main() -> Result<ExitCode> {
     drop(client);
     let same = aftermath::compare_servers(&cluster);
     wrong.extend(same.err().map(|error| format!("{error:#}")));
-    match aftermath::check_log(&cluster) {
-        Ok(records) => log(format_args!("{records} records in the log")),
-        Err(error) => wrong.push(format!("the log: {error:#}")),
+    match aftermath::check_store(&cluster) {
+        Ok(what) => log(format_args!("{what}")),
+        Err(error) => wrong.push(format!("the store: {error:#}")),
     }
     summary(&events, faults);
     if wrong.is_empty() {
@@ -121,8 +121,9 @@ fn main() -> Result<ExitCode> {
         log(format_args!("WRONG: {what}"));
     }
     log(format_args!(
-        "{} things are wrong; --seed {seed} repeats the run, and its histories are in {}",
+        "{} things are wrong; --mode {:?} --seed {seed} repeats the run, and its histories are in {}",
         wrong.len(),
+        args.mode,
         args.out.display()
     ));
     Ok(ExitCode::FAILURE)
@@ -135,7 +136,7 @@ fn summary(events: &[Event], faults: usize) {
         events.len(),
         count(|outcome| matches!(
             outcome,
-            Outcome::Done | Outcome::Number(_) | Outcome::List(_)
+            Outcome::Done | Outcome::Number(_) | Outcome::List(_) | Outcome::Lists(_)
         )),
         count(|outcome| matches!(outcome, Outcome::Refused(_))),
         count(|outcome| matches!(outcome, Outcome::Unknown(_))),
