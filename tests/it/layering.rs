@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "argon-wire",
         ],
     ),
-    ("argon-storage", &[]),
+    ("argon-storage", &["argon-upstream"]),
     (
         "argon-testkit",
         &["argon-mql", "argon-server", "argon-wire"],

@@ -21,7 +21,7 @@ use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::follow::{Counters, ReadConsistency};
-use crate::joint::Joint;
+use crate::joint::{Joint, Joints};
 use crate::name::{DatabaseName, MAIN, Point, RESERVED, wire_name};
 use crate::past::Past;
 use crate::state::{Meter, State};
@@ -77,6 +77,8 @@ pub struct Engine {
     given: Vec<(&'static str, String)>,
     /// Readings of the store's catalogue.
     pub(crate) catalog_reads: Joint<Result<()>>,
+    /// Looks in the store's catalogue for names that are not known here.
+    name_looks: Joints<argon_storage::Result<bool>>,
 }
 
 /// A database name resolved: what a command reads or writes.
@@ -149,6 +151,7 @@ impl Engine {
             changing: tokio::sync::Mutex::new(()),
             given: Vec::new(),
             catalog_reads: Joint::default(),
+            name_looks: Joints::default(),
         })
     }
 
@@ -184,8 +187,7 @@ impl Engine {
     pub async fn database(&self, name: &str) -> Result<Option<Database>> {
         let parsed = DatabaseName::parse(name)?;
         let mut found = self.find(parsed.project, parsed.branch);
-        if found.is_err() && self.shared.follows {
-            // Another process may have created it.
+        if found.is_err() && self.is_elsewhere(parsed.project, parsed.branch).await? {
             self.refresh().await?;
             found = self.find(parsed.project, parsed.branch);
         }
@@ -221,6 +223,19 @@ impl Engine {
             branch,
             point: parsed.point,
         }))
+    }
+
+    /// Whether the store has a branch that is not known here: another process has created it, or this one is about to know.
+    ///
+    /// Who asks for names that do not exist again and again must not have the whole catalogue read each time.
+    async fn is_elsewhere(&self, project: &str, branch: &str) -> Result<bool> {
+        if !self.shared.follows {
+            return Ok(false);
+        }
+        let look = self.shared.store.has_branch(project, branch);
+        // Neither name has this character.
+        let key = format!("{project}\0{branch}");
+        Ok(self.name_looks.ask(&key, look).await?)
     }
 
     /// Finds the database called `name` for a write: the project comes into being if it is not there.
@@ -395,16 +410,8 @@ impl Engine {
         };
         let _one_at_a_time = self.changing.lock().await;
         self.reload().await?;
-        if let Ok(main) = self.find(name, MAIN) {
+        if let Some(main) = self.main_of(name)? {
             return existing(main);
-        }
-        {
-            let catalog = self.catalog.read();
-            if let Some(other) = catalog.differing_in_case(name) {
-                return Err(Error::Exists(format!(
-                    "db already exists with different case already have: [{other}] trying to create [{name}]"
-                )));
-            }
         }
         if engine == BranchEngine::Wal {
             self.check_wal(&format!("project '{name}'")).await?;
@@ -431,7 +438,8 @@ impl Engine {
             Err(argon_storage::Error::Exists { .. }) if self.shared.follows => {
                 // Another process was faster.
                 self.reload().await?;
-                return existing(self.find(name, MAIN)?);
+                let main = self.main_of(name)?;
+                return existing(main.ok_or_else(|| Error::ProjectNotFound(name.to_owned()))?);
             }
             created => created?,
         }
@@ -441,6 +449,22 @@ impl Engine {
         catalog.add_project(project);
         catalog.add_branch(Arc::clone(&branch));
         Ok(branch)
+    }
+
+    /// The main branch of the project called `name`, if that is there.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] if a project is there whose name differs in case only.
+    fn main_of(&self, name: &str) -> Result<Option<Arc<Branch>>> {
+        if let Ok(main) = self.find(name, MAIN) {
+            return Ok(Some(main));
+        }
+        match self.catalog.read().differing_in_case(name) {
+            None => Ok(None),
+            Some(other) => Err(Error::Exists(format!(
+                "db already exists with different case already have: [{other}] trying to create [{name}]"
+            ))),
+        }
     }
 
     /// Drops a project with all its branches.

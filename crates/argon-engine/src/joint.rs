@@ -1,7 +1,10 @@
 //! One question to the store for all who ask at the same time.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::{MutexGuard, watch};
 
 /// A question whose answer may be shared by everybody who asked before it was put.
@@ -106,9 +109,58 @@ impl<T> Drop for Turn<'_, T> {
     }
 }
 
+/// Questions by what they are about, each kept for as long as somebody asks it.
+pub(crate) struct Joints<T> {
+    joints: Mutex<HashMap<String, Arc<Joint<T>>>>,
+}
+
+impl<T> Default for Joints<T> {
+    fn default() -> Self {
+        Joints {
+            joints: Mutex::default(),
+        }
+    }
+}
+
+impl<T: Clone> Joints<T> {
+    /// The answer to a question about `key` that is put after this was called, as [`Joint::ask`] gives it.
+    pub(crate) async fn ask(&self, key: &str, question: impl Future<Output = T>) -> T {
+        let joint = Arc::clone(self.joints.lock().entry(key.to_owned()).or_default());
+        let asking = Asking {
+            joints: self,
+            key,
+            joint: Some(joint),
+        };
+        match &asking.joint {
+            Some(joint) => joint.ask(question).await,
+            None => question.await,
+        }
+    }
+}
+
+/// Somebody who asks about a key.
+struct Asking<'a, T> {
+    joints: &'a Joints<T>,
+    key: &'a str,
+    /// There until it is dropped.
+    joint: Option<Arc<Joint<T>>>,
+}
+
+impl<T> Drop for Asking<'_, T> {
+    fn drop(&mut self) {
+        let mut joints = self.joints.joints.lock();
+        self.joint = None;
+        if joints
+            .get(self.key)
+            .is_some_and(|joint| Arc::strong_count(joint) == 1)
+        {
+            joints.remove(self.key);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::AtomicU32;
     use std::time::Duration;
 
@@ -165,5 +217,25 @@ mod tests {
         first.abort();
         gate.add_permits(1);
         assert_eq!(second.await.unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_key_is_forgotten_when_nobody_asks_any_more() {
+        let joints = Arc::new(Joints::default());
+        let gate = Arc::new(Semaphore::new(0));
+        let count = Arc::new(AtomicU32::new(0));
+        let ask = |key: &'static str| {
+            let (joints, count, gate) =
+                (Arc::clone(&joints), Arc::clone(&count), Arc::clone(&gate));
+            tokio::spawn(async move { joints.ask(key, counted(&count, &gate)).await })
+        };
+        let asking = [ask("a"), ask("b"), ask("a")];
+        until(|| count.load(Ordering::Relaxed) == 2).await;
+        gate.add_permits(3);
+        for one in asking {
+            one.await.unwrap();
+        }
+        assert!(joints.joints.lock().is_empty());
+        assert_eq!(count.load(Ordering::Relaxed), 3);
     }
 }

@@ -34,13 +34,17 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads `uri`; the driver's options are for watching the servers.
-    pub(crate) async fn parse(uri: &str) -> Result<(Config, ClientOptions)> {
+    /// Reads `uri` and lets `tune` change what it says; the driver's options are for watching the servers.
+    pub(crate) async fn parse(
+        uri: &str,
+        tune: impl FnOnce(&mut ClientOptions),
+    ) -> Result<(Config, ClientOptions)> {
         let unusable = |error: mongodb::error::Error| Error::Uri(error.to_string());
         let parsed = ConnectionString::parse(uri).map_err(unusable)?;
         #[expect(deprecated, reason = "the driver does not use it; it is what we need")]
         let answer_timeout = parsed.socket_timeout.filter(|time| !time.is_zero());
         let mut options = ClientOptions::parse(parsed).await.map_err(unusable)?;
+        tune(&mut options);
         if options.load_balanced == Some(true) {
             return Err(Error::Uri(
                 "loadBalanced=true is not supported: name the servers themselves".to_owned(),

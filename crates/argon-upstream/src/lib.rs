@@ -63,6 +63,7 @@ use crate::server::{Class, Lease, Server, Unavailable};
 use crate::topology::Watch;
 
 pub use error::{Error, Result};
+pub use mongodb::options::{ClientOptions, ReadConcernLevel};
 pub use reply::Reply;
 pub use request::Request;
 
@@ -126,7 +127,18 @@ impl Upstream {
     /// # Errors
     /// [`Error::Uri`].
     pub async fn open(uri: &str) -> Result<Arc<Upstream>> {
-        let (config, options) = Config::parse(uri).await?;
+        Upstream::open_with(uri, |_| {}).await
+    }
+
+    /// As [`Upstream::open`], with what the address says, or leaves open, changed by `tune`.
+    ///
+    /// # Errors
+    /// [`Error::Uri`].
+    pub async fn open_with(
+        uri: &str,
+        tune: impl FnOnce(&mut ClientOptions) + Send,
+    ) -> Result<Arc<Upstream>> {
+        let (config, options) = Config::parse(uri, tune).await?;
         let config = Arc::new(config);
         let clock = Arc::new(ClusterClock::default());
         let upstream = Arc::new(Upstream {

@@ -174,3 +174,20 @@ async fn news_of_the_catalogue_arrive() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_names_that_differ_in_case_only_one_is_created() {
+    for _ in 0..20 {
+        let store = Arc::new(SharedStore::default());
+        let [a, b]: [Proxy; 2] = proxies(&store).await;
+        let create = |proxy: &Proxy, name: &'static str| {
+            let engine = Arc::clone(&proxy.engine);
+            tokio::spawn(async move { engine.create_project(name, IfExists::Keep).await.err() })
+        };
+        let (first, second) = (create(&a, "shop"), create(&b, "Shop"));
+        let failures = [first.await.unwrap(), second.await.unwrap()];
+        let refused: Vec<_> = failures.iter().flatten().collect();
+        assert!(matches!(refused[..], [Error::Exists(_)]), "{failures:?}");
+        assert_eq!(a.link.projects().await.unwrap().len(), 1);
+    }
+}

@@ -19,7 +19,7 @@ pub const NO_EXTRA: Bytes = Bytes::from_static(&[5, 0, 0, 0, 0]);
 pub struct ProjectMeta {
     /// Its identity.
     pub id: ProjectId,
-    /// Its name, a MongoDB database name; unique.
+    /// Its name, a MongoDB database name; unique, whatever the case.
     pub name: String,
     /// The branch it came into being with; it stays as long as the project does.
     pub main: BranchId,
@@ -38,7 +38,7 @@ pub struct BranchMeta {
     pub project: ProjectId,
     /// Its name, free text; unique within the project.
     pub name: String,
-    /// Its name in database names; unique within the project.
+    /// Its name in database names; unique within the project, whatever the case.
     pub wire_name: String,
     /// Where it was forked from; `None` for a branch that began empty.
     pub parent: Option<Parent>,
@@ -206,6 +206,12 @@ impl BranchMeta {
             extra,
         })
     }
+}
+
+/// What names are compared by: MongoDB refuses databases whose names differ in case only, as some file systems cannot tell
+/// them apart. Source: MongoDB manual, "Naming Restrictions".
+pub(crate) fn folded(name: &str) -> String {
+    name.to_ascii_lowercase()
 }
 
 /// The stored form of a setting's value.

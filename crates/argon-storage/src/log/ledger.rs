@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::catalog::{BranchMeta, ProjectMeta, check_setting};
+use super::catalog::{BranchMeta, ProjectMeta, check_setting, folded};
 use crate::record::Encoded;
 use crate::{BranchId, Error, Lsn, ProjectId, Result};
 
@@ -63,6 +63,7 @@ pub(crate) struct Branch {
 pub(crate) struct Ledger {
     projects: BTreeMap<ProjectId, Project>,
     branches: BTreeMap<BranchId, Branch>,
+    /// By [`folded`] name.
     project_names: HashMap<String, ProjectId>,
 }
 
@@ -70,6 +71,7 @@ pub(crate) struct Ledger {
 struct Project {
     meta: Arc<ProjectMeta>,
     names: HashMap<String, BranchId>,
+    /// By [`folded`] name.
     wire_names: HashMap<String, BranchId>,
 }
 
@@ -173,7 +175,7 @@ impl Ledger {
                 what: format!("project {}", project.id),
             });
         }
-        if self.project_names.contains_key(&project.name) {
+        if self.project_names.contains_key(&folded(&project.name)) {
             return Err(Error::Exists {
                 what: format!("project `{}`", project.name),
             });
@@ -199,7 +201,7 @@ impl Ledger {
                 what: format!("branch `{}`", branch.name),
             });
         }
-        if project.wire_names.contains_key(&branch.wire_name) {
+        if project.wire_names.contains_key(&folded(&branch.wire_name)) {
             return Err(Error::Exists {
                 what: format!("a branch with the wire name `{}`", branch.wire_name),
             });
@@ -256,7 +258,7 @@ impl Ledger {
                     self.remove_branch(*branch);
                 }
                 if let Some(project) = self.projects.remove(project) {
-                    self.project_names.remove(&project.meta.name);
+                    self.project_names.remove(&folded(&project.meta.name));
                 }
             }
             Change::PutSetting { .. } => {}
@@ -265,7 +267,7 @@ impl Ledger {
 
     /// Adds a project that is stored already.
     pub(crate) fn add_project(&mut self, meta: Arc<ProjectMeta>) {
-        self.project_names.insert(meta.name.clone(), meta.id);
+        self.project_names.insert(folded(&meta.name), meta.id);
         let project = Project {
             meta: Arc::clone(&meta),
             names: HashMap::new(),
@@ -278,7 +280,7 @@ impl Ledger {
     pub(crate) fn add_branch(&mut self, meta: Arc<BranchMeta>, head: Result<Lsn>) {
         if let Some(project) = self.projects.get_mut(&meta.project) {
             project.names.insert(meta.name.clone(), meta.id);
-            project.wire_names.insert(meta.wire_name.clone(), meta.id);
+            project.wire_names.insert(folded(&meta.wire_name), meta.id);
         }
         if let Some(parent) = meta
             .parent
@@ -316,7 +318,7 @@ impl Ledger {
         let meta = branch.meta;
         if let Some(project) = self.projects.get_mut(&meta.project) {
             project.names.remove(&meta.name);
-            project.wire_names.remove(&meta.wire_name);
+            project.wire_names.remove(&folded(&meta.wire_name));
         }
         if let Some(parent) = meta
             .parent

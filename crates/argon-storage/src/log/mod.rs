@@ -140,17 +140,30 @@ pub trait LogStore: Send + Sync + fmt::Debug {
     /// Every branch of every project, by identity.
     async fn branches(&self) -> Result<Vec<BranchMeta>>;
 
+    /// Whether there is a project called `project`, and in it a branch that goes by `branch`, as its name or as its wire name: what
+    /// [`projects`](Self::projects) and [`branches`](Self::branches) would tell.
+    async fn has_branch(&self, project: &str, branch: &str) -> Result<bool> {
+        let projects = self.projects().await?;
+        let Some(project) = projects.iter().find(|found| found.name == project) else {
+            return Ok(false);
+        };
+        let branches = self.branches().await?;
+        Ok(branches.iter().any(|found| {
+            found.project == project.id && (found.name == branch || found.wire_name == branch)
+        }))
+    }
+
     /// Creates a project together with its main branch, atomically; durable when it returns.
     ///
     /// # Errors
-    /// [`Error::Exists`] if name or identity is in use, [`Error::Invalid`] if the two do not belong
+    /// [`Error::Exists`] if name, whatever its case, or identity is in use, [`Error::Invalid`] if the two do not belong
     /// together, and those of a ticket.
     async fn create_project(&self, project: &ProjectMeta, main: &BranchMeta) -> Result<()>;
 
     /// Creates a branch, atomically; durable when it returns. Its head is its base.
     ///
     /// # Errors
-    /// [`Error::Exists`] if its identity, or its name or wire name within the project, is in use,
+    /// [`Error::Exists`] if its identity, or its name or wire name (whatever its case) within the project, is in use,
     /// [`Error::ProjectGone`], [`Error::BranchGone`] if the parent is gone, [`Error::Gap`] if the
     /// base lies beyond the parent's head, and those of a ticket.
     async fn create_branch(&self, branch: &BranchMeta) -> Result<()>;

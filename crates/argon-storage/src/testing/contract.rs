@@ -188,7 +188,7 @@ async fn the_catalogue_keeps_its_rules((store, main): &Started) {
     assert_eq!(store.head(main.id).await.unwrap(), Lsn(1));
 
     let exists = |error: &Error| matches!(error, Error::Exists { .. });
-    let refused: [(BranchMeta, Expected); 6] = [
+    let refused: [(BranchMeta, Expected); 7] = [
         (feature.clone(), |error| {
             matches!(error, Error::Exists { .. })
         }),
@@ -196,6 +196,9 @@ async fn the_catalogue_keeps_its_rules((store, main): &Started) {
             matches!(error, Error::Exists { .. })
         }),
         (fork(main, "feature-x", Lsn(1)), |error| {
+            matches!(error, Error::Exists { .. })
+        }),
+        (fork(main, "Feature-X", Lsn(1)), |error| {
             matches!(error, Error::Exists { .. })
         }),
         (fork(main, "b", Lsn(2)), |error| {
@@ -216,10 +219,22 @@ async fn the_catalogue_keeps_its_rules((store, main): &Started) {
         let error = store.create_branch(&branch).await.unwrap_err();
         assert!(is_expected(&error), "{}: {error}", branch.name);
     }
-    let (again, again_main) = project("shop");
-    assert!(exists(
-        &store.create_project(&again, &again_main).await.unwrap_err()
-    ));
+    for name in ["shop", "Shop"] {
+        let (again, again_main) = project(name);
+        assert!(exists(
+            &store.create_project(&again, &again_main).await.unwrap_err()
+        ));
+    }
+    for (project, branch, is_there) in [
+        ("shop", "main", true),
+        ("shop", "feature/x", true),
+        ("shop", "feature-x", true),
+        ("shop", "other", false),
+        ("other", "main", false),
+    ] {
+        let found = store.has_branch(project, branch).await.unwrap();
+        assert_eq!(found, is_there, "{project} {branch}");
+    }
 
     let error = store.drop_branch(main.id).await.unwrap_err();
     assert!(matches!(error, Error::HasChildren { .. }), "{error}");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step ends the test")]
 
 mod catalog;
+mod crashes;
 mod failures;
 mod races;
 mod workers;

@@ -8,20 +8,24 @@
 //! | `{dropping: nonce}` | a branch that is still there; whoever creates a child may end it by removing exactly this |
 //! | `{dropped: true}` | a project that is gone; whoever meets it goes on with dropping it |
 //!
+//! Beside what the catalogue says of it, a document has its name in lower case, which is unique: MongoDB refuses databases whose names
+//! differ in case only.
+//!
 //! Creating a child writes the child and then looks at its parent; dropping the parent marks it and then looks for
 //! children. Of two such writes one comes later, and who wrote it sees the other's. `docs/storage-format.md` has the steps.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use bson::{Binary, DateTime, Document, RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
+use bson::raw::CStr;
+use bson::{Binary, DateTime, RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 use bytes::Bytes;
 use futures::future::join_all;
 
 use super::keys::uuid;
 use super::upstream::{Attempts, DUPLICATE_KEY, Failure, Find, Made, durable, write_error};
 use super::{BRANCHES, GARBAGE, PROJECTS, SETTINGS, Shared};
-use crate::log::catalog::{check_setting, decode_setting, encode_setting};
+use crate::log::catalog::{check_setting, decode_setting, encode_setting, folded};
 use crate::log::{BranchMeta, News, ProjectMeta};
 use crate::{BranchId, Error, Lsn, ProjectId, Result};
 
@@ -29,15 +33,17 @@ use crate::{BranchId, Error, Lsn, ProjectId, Result};
 /// and nothing else, so this is no promise about clocks.
 const CREATION_MAX: Duration = Duration::from_secs(30);
 
-const STATE: &str = "state";
+const STATE: &CStr = bson::cstr!("state");
+/// A project's name, and a branch's name in database names, in lower case.
+pub(super) const NAME_LOWER: &CStr = bson::cstr!("name_lower");
+pub(super) const WIRE_NAME_LOWER: &CStr = bson::cstr!("wire_name_lower");
 
 /// The branch that a stored document stands for; `None` if it is not there yet.
 pub(super) fn living_branch(document: &RawDocument) -> Result<Option<BranchMeta>> {
     if creation(document).is_some() {
         return Ok(None);
     }
-    let bytes = without_state(document);
-    BranchMeta::decode(&bytes)
+    BranchMeta::decode(&sealed(document))
         .map(Some)
         .map_err(|reason| corrupt("a branch", reason))
 }
@@ -46,8 +52,7 @@ fn living_project(document: &RawDocument) -> Result<Option<ProjectMeta>> {
     if state(document).is_some() {
         return Ok(None);
     }
-    let bytes = Bytes::copy_from_slice(document.as_bytes());
-    ProjectMeta::decode(&bytes)
+    ProjectMeta::decode(&sealed(document))
         .map(Some)
         .map_err(|reason| corrupt("a project", reason))
 }
@@ -67,15 +72,32 @@ fn creation(document: &RawDocument) -> Option<&RawDocument> {
     state(document).filter(|state| matches!(state.get("creating"), Ok(Some(_))))
 }
 
-/// The document as it is when it is alive.
-fn without_state(document: &RawDocument) -> Bytes {
+/// What the catalogue says, without what is only the store's own.
+fn sealed(document: &RawDocument) -> Bytes {
+    let own = |name: &CStr| [STATE, NAME_LOWER, WIRE_NAME_LOWER].contains(&name);
     let mut rest = RawDocumentBuf::new();
     for (name, value) in document.iter().flatten() {
-        if name != STATE {
+        if !own(name) {
             rest.append(name, value);
         }
     }
     rest.into_bytes().into()
+}
+
+fn stored_project(project: &ProjectMeta) -> Result<RawDocumentBuf> {
+    let mut document = stored(project.encode())?;
+    document.append(NAME_LOWER, folded(&project.name));
+    Ok(document)
+}
+
+fn stored_branch(branch: &BranchMeta) -> Result<RawDocumentBuf> {
+    let mut document = stored(branch.encode())?;
+    document.append(WIRE_NAME_LOWER, folded(&branch.wire_name));
+    Ok(document)
+}
+
+fn stored(sealed: Vec<u8>) -> Result<RawDocumentBuf> {
+    RawDocumentBuf::from_bytes(sealed).map_err(|error| Error::invalid(error.to_string()))
 }
 
 /// A project's or branch's identity.
@@ -165,6 +187,25 @@ impl Shared {
         Ok(branches)
     }
 
+    pub(super) async fn has_branch(&self, project: &str, branch: &str) -> Result<bool> {
+        let mut find = Find::new(PROJECTS, rawdoc! {"name": project});
+        find.limit = Some(1);
+        let found = self.upstream.query(&find).await?.documents.pop();
+        let found = found.as_deref().map(living_project).transpose()?;
+        let Some(project) = found.flatten() else {
+            return Ok(false);
+        };
+        let named = rawdoc! {
+            "project_id": uuid(project.id.as_bytes()), "$or": [{"name": branch}, {"wire_name": branch}],
+        };
+        for document in self.all(BRANCHES, named).await? {
+            if living_branch(&document)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) async fn create_project(
         &self,
         project: &ProjectMeta,
@@ -182,15 +223,14 @@ impl Shared {
         };
         let nonce = nonce();
         let id = uuid(project.id.as_bytes());
-        let document = being_created(&project.encode(), &nonce)?;
+        let document = being_created(stored_project(project)?, &nonce);
         self.insert(PROJECTS, &id, document, &nonce, || {
-            Find::new(PROJECTS, rawdoc! {"name": project.name.as_str()})
+            Find::new(PROJECTS, rawdoc! {NAME_LOWER: folded(&project.name)})
         })
         .await?
         .ok_or_else(exists)?;
         // Its branches are not there before it is.
-        let branch = RawDocumentBuf::from_bytes(main.encode())
-            .map_err(|error| Error::invalid(error.to_string()))?;
+        let branch = stored_branch(main)?;
         let main_id = uuid(main.id.as_bytes());
         let filter = rawdoc! {"_id": main_id.clone()};
         if let Err(error) = self.update(BRANCHES, filter, branch, true).await {
@@ -214,12 +254,12 @@ impl Shared {
         // Most refusals need no write.
         self.check_place(branch).await?;
         let nonce = nonce();
-        let document = being_created(&branch.encode(), &nonce)?;
+        let document = being_created(stored_branch(branch)?, &nonce);
         let project = uuid(branch.project.as_bytes());
         let inserted = self.insert(BRANCHES, &id, document, &nonce, || {
             let mut names = RawArrayBuf::new();
             names.push(rawdoc! {"name": branch.name.as_str()});
-            names.push(rawdoc! {"wire_name": branch.wire_name.as_str()});
+            names.push(rawdoc! {WIRE_NAME_LOWER: folded(&branch.wire_name)});
             Find::new(
                 BRANCHES,
                 rawdoc! {"project_id": project.clone(), "$or": names},
@@ -456,8 +496,8 @@ impl Shared {
         let filter = rawdoc! {"project_id": uuid(project.as_bytes())};
         let mut dropped: Vec<(BranchId, Lsn)> = Vec::new();
         for document in self.all(BRANCHES, filter).await? {
-            let bytes = without_state(&document);
-            let meta = BranchMeta::decode(&bytes).map_err(|reason| corrupt("a branch", reason))?;
+            let meta = BranchMeta::decode(&sealed(&document))
+                .map_err(|reason| corrupt("a branch", reason))?;
             self.discard(meta.id, meta.base()).await?;
             dropped.push((meta.id, meta.base()));
         }
@@ -497,7 +537,7 @@ impl Shared {
     }
 }
 
-fn answer(reply: &Document) -> Result<Change> {
+fn answer(reply: &RawDocument) -> Result<Change> {
     match write_error(reply) {
         Some((
             _,
@@ -521,14 +561,9 @@ fn nonce() -> String {
 }
 
 /// The stored document with the state of one that is being created.
-fn being_created(sealed: &[u8], nonce: &str) -> Result<RawDocumentBuf> {
-    let mut document = RawDocumentBuf::from_bytes(sealed.to_vec())
-        .map_err(|error| Error::invalid(error.to_string()))?;
-    document.append(
-        bson::cstr!("state"),
-        rawdoc! {"creating": nonce, "at": DateTime::now()},
-    );
-    Ok(document)
+fn being_created(mut document: RawDocumentBuf, nonce: &str) -> RawDocumentBuf {
+    document.append(STATE, rawdoc! {"creating": nonce, "at": DateTime::now()});
+    document
 }
 
 /// Whether a creation began so long ago that it has surely ended.

@@ -1,14 +1,15 @@
 //! Finding the deployment, checking that it will do, and creating what the store keeps there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf, rawdoc};
-use mongodb::Client;
-use mongodb::options::{ClientOptions, ReadConcernLevel};
+use argon_upstream::{ReadConcernLevel, Upstream as Link};
+use bson::{RawDocument, RawDocumentBuf, rawdoc};
 
+use super::catalog::{NAME_LOWER, WIRE_NAME_LOWER};
 use super::upstream::{
-    AUTHENTICATION_FAILED, Attempts, Deployment, Failure, Find, HeadLevel, Level, Made, Upstream,
-    durable,
+    AUTHENTICATION_FAILED, Attempts, Deployment, Failure, Find, HeadLevel, Level, Made,
+    NAMESPACE_EXISTS, Upstream, durable,
 };
 use super::{BRANCHES, FORMAT, PROJECTS, WAL_ENTRIES, WAL_PARTS};
 use crate::log::FORMAT_VERSION;
@@ -18,7 +19,7 @@ use crate::{Error, Result};
 /// election takes with MongoDB's defaults.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the driver looks for a server before the store looks at its own patience again.
+/// How long a server is looked for before the store looks at its own patience again.
 const SELECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often the driver asks after members that say nothing, and how long it waits for a connection, unless the address
@@ -34,7 +35,6 @@ const CONNECTIONS_MAX: u32 = 64;
 const WIRE_VERSION_MIN: i32 = 13;
 
 const UNAUTHORIZED: i32 = 13;
-const NAMESPACE_EXISTS: i32 = 48;
 
 /// The address with neither credentials nor options, which may hold secrets too: for logs and messages.
 #[must_use]
@@ -56,34 +56,39 @@ pub(super) async fn connect(uri: &str, database: &str) -> Result<Upstream> {
         reason,
     };
     check_database_name(database).map_err(&bad)?;
-    // The driver's message may repeat what it could not read.
-    let mut options = ClientOptions::parse(uri).await.map_err(|error| {
-        let reason = error.kind.to_string();
+    let mut patience = PATIENCE;
+    let mut head_level = HeadLevel::Primary;
+    let mut anonymous = false;
+    let link = Link::open_with(uri, |options| {
+        patience = options.server_selection_timeout.unwrap_or(PATIENCE);
+        if let Some(concern) = &options.read_concern
+            && concern.level == ReadConcernLevel::Linearizable
+        {
+            head_level = HeadLevel::Linearizable;
+        }
+        anonymous = options.credential.is_none();
+        options.server_selection_timeout = Some(SELECTION_TIMEOUT.min(patience));
+        options.heartbeat_freq.get_or_insert(HEARTBEAT);
+        options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
+        options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
+    });
+    // The parser's message may repeat what it could not read.
+    let link = link.await.map_err(|error| {
         bad(if uri.contains('@') {
             "the driver cannot read the address; characters such as : / ? # [ ] @ in a user name or password are written %3A and so on".into()
         } else {
-            reason
+            error.to_string()
         })
     })?;
-    let patience = options.server_selection_timeout.unwrap_or(PATIENCE);
-    let head_level = match &options.read_concern {
-        Some(concern) if concern.level == ReadConcernLevel::Linearizable => HeadLevel::Linearizable,
-        _ => HeadLevel::Primary,
+    let upstream = |deployment| {
+        Upstream::new(
+            Arc::clone(&link),
+            database,
+            deployment,
+            patience,
+            head_level,
+        )
     };
-    options.server_selection_timeout = Some(SELECTION_TIMEOUT.min(patience));
-    options.heartbeat_freq.get_or_insert(HEARTBEAT);
-    options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
-    options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
-    options.app_name.get_or_insert_with(|| "argon".to_owned());
-    let anonymous = options.credential.is_none();
-    let client = Client::with_options(options).map_err(|error| bad(error.kind.to_string()))?;
-
-    let upstream = Upstream::new(
-        client.database(database),
-        Deployment::ReplicaSet,
-        patience,
-        head_level,
-    );
     let explain = |error: Failure| match error {
         Failure::Refused {
             code: AUTHENTICATION_FAILED,
@@ -106,11 +111,11 @@ pub(super) async fn connect(uri: &str, database: &str) -> Result<Upstream> {
         },
         refused @ Failure::Refused { .. } => refused.into_error(Made::No),
     };
-    let hello = setup(&upstream, rawdoc! {"hello": 1})
+    let hello = setup(&upstream(Deployment::ReplicaSet), rawdoc! {"hello": 1})
         .await
         .map_err(&explain)?;
     let deployment = judge(&hello).map_err(&bad)?;
-    let upstream = Upstream::new(upstream.database, deployment, patience, head_level);
+    let upstream = upstream(deployment);
     prepare(&upstream).await.map_err(&explain)?;
     check_format(&upstream).await?;
     Ok(upstream)
@@ -129,7 +134,7 @@ fn check_database_name(name: &str) -> Result<(), String> {
 }
 
 /// What kind of deployment answered so, if it will do.
-fn judge(hello: &Document) -> Result<Deployment, String> {
+fn judge(hello: &RawDocument) -> Result<Deployment, String> {
     let version = hello.get_i32("maxWireVersion").unwrap_or_default();
     if version < WIRE_VERSION_MIN {
         return Err(format!(
@@ -153,7 +158,7 @@ fn judge(hello: &Document) -> Result<Deployment, String> {
 }
 
 /// Runs a command until it has an answer, or patience ends.
-async fn setup(upstream: &Upstream, command: RawDocumentBuf) -> Result<Document, Failure> {
+async fn setup(upstream: &Upstream, command: RawDocumentBuf) -> Result<RawDocumentBuf, Failure> {
     let mut attempts = Attempts::new(upstream.patience);
     loop {
         match upstream.run(command.clone()).await {
@@ -178,10 +183,26 @@ async fn prepare(upstream: &Upstream) -> Result<(), Failure> {
             Err(failure) => return Err(failure),
         }
     }
+    for (collection, name, lower) in [
+        (PROJECTS, "$name", NAME_LOWER),
+        (BRANCHES, "$wire_name", WIRE_NAME_LOWER),
+    ] {
+        // What was stored before there was such a field.
+        let mut updates = bson::RawArrayBuf::new();
+        updates.push(rawdoc! {
+            "q": {lower: {"$exists": false}}, "u": [{"$set": {lower: {"$toLower": name}}}], "multi": true,
+        });
+        let update = rawdoc! {"update": collection, "updates": updates, "writeConcern": durable()};
+        setup(upstream, update).await?;
+    }
     let unique =
         |key: RawDocumentBuf, name: &str| rawdoc! {"key": key, "name": name, "unique": true};
     let mut indexes = vec![
         (PROJECTS, unique(rawdoc! {"name": 1}, "name")),
+        (
+            PROJECTS,
+            unique(rawdoc! {NAME_LOWER: 1}, NAME_LOWER.as_str()),
+        ),
         (
             BRANCHES,
             unique(rawdoc! {"project_id": 1, "name": 1}, "name"),
@@ -189,6 +210,13 @@ async fn prepare(upstream: &Upstream) -> Result<(), Failure> {
         (
             BRANCHES,
             unique(rawdoc! {"project_id": 1, "wire_name": 1}, "wire_name"),
+        ),
+        (
+            BRANCHES,
+            unique(
+                rawdoc! {"project_id": 1, WIRE_NAME_LOWER: 1},
+                WIRE_NAME_LOWER.as_str(),
+            ),
         ),
         (
             BRANCHES,
@@ -257,7 +285,6 @@ async fn check_format(upstream: &Upstream) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bson::doc;
 
     #[test]
     fn addresses_are_shown_without_secrets() {
@@ -281,17 +308,19 @@ mod tests {
 
     #[test]
     fn deployments_are_judged_by_hello() {
-        let primary = |mut more: Document| {
-            more.extend(doc! {"maxWireVersion": 17, "isWritablePrimary": true});
-            more
+        let primary = || rawdoc! {"maxWireVersion": 17, "isWritablePrimary": true};
+        let with = |name: &bson::raw::CStr, value: &str| {
+            let mut hello = primary();
+            hello.append(name, value);
+            hello
         };
-        assert_eq!(judge(&primary(doc! {})), Ok(Deployment::Standalone));
-        let set = primary(doc! {"setName": "rs"});
+        assert_eq!(judge(&primary()), Ok(Deployment::Standalone));
+        let set = with(bson::cstr!("setName"), "rs");
         assert_eq!(judge(&set), Ok(Deployment::ReplicaSet));
-        let mongos = primary(doc! {"msg": "isdbgrid"});
+        let mongos = with(bson::cstr!("msg"), "isdbgrid");
         assert_eq!(judge(&mongos), Ok(Deployment::Sharded));
-        assert!(judge(&doc! {"maxWireVersion": 9, "isWritablePrimary": true}).is_err());
-        assert!(judge(&doc! {"maxWireVersion": 17, "isWritablePrimary": false}).is_err());
+        assert!(judge(&rawdoc! {"maxWireVersion": 9, "isWritablePrimary": true}).is_err());
+        assert!(judge(&rawdoc! {"maxWireVersion": 17, "isWritablePrimary": false}).is_err());
     }
 
     #[test]

@@ -16,6 +16,11 @@ pub(super) fn uuid(bytes: &[u8; 16]) -> Binary {
     }
 }
 
+/// The key of the record of `branch` that begins at `first`.
+pub(super) fn record_id(branch: BranchId, first: Lsn) -> Binary {
+    key(&record_key(branch, first))
+}
+
 fn key(bytes: &[u8]) -> Binary {
     Binary {
         subtype: BinarySubtype::Generic,
@@ -25,10 +30,9 @@ fn key(bytes: &[u8]) -> Binary {
 
 /// The records of `branch` that begin from `from` to `to`. The branch is named for sharded clusters.
 pub(super) fn records_filter(branch: BranchId, from: Lsn, to: Lsn) -> RawDocumentBuf {
-    let (from, to) = (record_key(branch, from), record_key(branch, to));
     rawdoc! {
         "branch_id": uuid(branch.as_bytes()),
-        "_id": {"$gte": key(&from), "$lte": key(&to)},
+        "_id": {"$gte": record_id(branch, from), "$lte": record_id(branch, to)},
     }
 }
 

@@ -31,6 +31,14 @@ const SENDERS_MAX: usize = 8;
 /// From this many lanes on, those that are idle are forgotten.
 const LANES_MAX: usize = 100_000;
 
+/// Where a log is known to be durable up to; it may go on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Where the record begins that ends there; `None` at the base, which is no record's end.
+    pub(super) first: Option<Lsn>,
+    pub(super) last: Lsn,
+}
+
 /// A record that waits.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -83,8 +91,8 @@ struct Inner {
 struct Lane {
     /// The position before the branch's own log.
     base: Option<Lsn>,
-    /// The end of a record that is known to be durable; the head may be further.
-    durable: Option<Lsn>,
+    /// What is known to be durable; the head may be further.
+    durable: Option<End>,
     /// The last position submitted, while anything waits or is under way.
     planned: Lsn,
     pending: VecDeque<Pending>,
@@ -138,7 +146,7 @@ impl Lanes {
             head,
         };
         if lane.refused {
-            return Err(gap(lane.durable.unwrap_or_default()));
+            return Err(gap(lane.durable.map_or(Lsn::ZERO, |end| end.last)));
         }
         if lane.is_busy() {
             if first <= lane.planned {
@@ -148,7 +156,7 @@ impl Lanes {
                 return Err(gap(lane.planned));
             }
         } else {
-            match lane.durable {
+            match lane.durable.map(|end| end.last) {
                 Some(durable) if first <= durable => return Err(taken(durable)),
                 Some(durable) if first == durable.next() => lane.unchecked = false,
                 // Others may have appended in between.
@@ -275,18 +283,24 @@ impl Lanes {
         }
     }
 
-    /// Remembers that everything up to `head`, the end of a record, is durable.
-    pub(super) fn learn(&self, branch: BranchId, head: Lsn) {
+    /// Remembers that everything up to the end of the record from `first` to `last` is durable.
+    pub(super) fn learn(&self, branch: BranchId, first: Lsn, last: Lsn) {
         let mut inner = self.inner.lock();
         let lane = inner.lanes.entry(branch).or_default();
-        lane.durable = lane.durable.max(Some(head));
+        if lane.durable.is_none_or(|end| end.last < last) {
+            let first = Some(first);
+            lane.durable = Some(End { first, last });
+        }
     }
 
     pub(super) fn learn_base(&self, branch: BranchId, base: Lsn) {
         let mut inner = self.inner.lock();
         let lane = inner.lanes.entry(branch).or_default();
         lane.base = Some(base);
-        lane.durable = lane.durable.max(Some(base));
+        lane.durable.get_or_insert(End {
+            first: None,
+            last: base,
+        });
     }
 
     /// Remembers that the branch was dropped.
@@ -304,8 +318,8 @@ impl Lanes {
         self.inner.lock().lanes.get(&branch)?.base
     }
 
-    /// The position up to which the branch is known to be durable.
-    pub(super) fn durable(&self, branch: BranchId) -> Option<Lsn> {
+    /// Where the branch is known to be durable up to.
+    pub(super) fn durable(&self, branch: BranchId) -> Option<End> {
         self.inner.lock().lanes.get(&branch)?.durable
     }
 

@@ -188,6 +188,10 @@ impl LogStore for MongoStore {
         self.shared.branches().await
     }
 
+    async fn has_branch(&self, project: &str, branch: &str) -> Result<bool> {
+        self.shared.has_branch(project, branch).await
+    }
+
     async fn create_project(&self, project: &ProjectMeta, main: &BranchMeta) -> Result<()> {
         self.shared.open_for_changes()?;
         self.shared.create_project(project, main).await

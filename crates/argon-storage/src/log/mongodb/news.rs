@@ -1,13 +1,13 @@
 //! What other processes write, as MongoDB's change stream tells it: a hint that wakes caches up, never the truth.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{RawDocument, RawDocumentBuf, doc};
-use futures::StreamExt;
-use mongodb::change_stream::ChangeStream;
+use bson::{RawDocument, rawdoc};
 use tokio::time::sleep;
 
+use super::upstream::Failure;
 use super::{BRANCHES, PROJECTS, Shared, WAL_ENTRIES};
 use crate::log::News;
 use crate::{BranchId, Lsn};
@@ -18,45 +18,52 @@ pub(super) const NEWS_MAX: usize = 1024;
 /// The pause before a stream that ended is opened again.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The pause before more events are asked for: those that come meanwhile come together. A stream that is asked again after each record costs the
+/// server, and this process, nearly as much as the records.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// How long the server waits for events before it answers that there are none, in milliseconds.
+const AWAIT_MS: i32 = 5_000;
+
 /// Watches for as long as the store is open.
 pub(super) async fn run(shared: Arc<Shared>) {
     loop {
-        match open(&shared).await {
-            Ok(mut stream) => {
-                // What happened before it was open is not told.
-                shared.tell(News::Anything);
-                while let Some(event) = stream.next().await {
-                    match event {
-                        Ok(event) => {
-                            if let Some(news) = read(&event) {
-                                shared.tell(news);
-                            }
-                        }
-                        Err(error) => {
-                            tracing::debug!(%error, "the change stream of the log has ended");
-                            break;
-                        }
-                    }
-                }
-            }
-            Err(error) => tracing::debug!(%error, "cannot watch the log"),
-        }
+        let Err(failure) = watch(&shared).await;
+        tracing::debug!(?failure, "the change stream of the log has ended");
         shared.tell(News::Anything);
         sleep(PAUSE).await;
     }
 }
 
-async fn open(shared: &Shared) -> mongodb::error::Result<ChangeStream<RawDocumentBuf>> {
+/// Passes on what a change stream tells, until it ends. It is not resumed: who was not told looks for itself.
+async fn watch(shared: &Shared) -> Result<Infallible, Failure> {
     // Removed records are no news. Of the rest, only what `read` needs travels.
-    let pipeline = [
-        doc! {"$match": {"$or": [
-            {"operationType": "insert", "ns.coll": WAL_ENTRIES},
-            {"ns.coll": {"$in": [BRANCHES, PROJECTS]}},
-        ]}},
-        doc! {"$project": {"ns.coll": 1, "fullDocument.branch_id": 1, "fullDocument.last_lsn": 1}},
-    ];
-    let stream = shared.upstream.database.watch().pipeline(pipeline).await?;
-    Ok(stream.with_type())
+    let wanted = rawdoc! {"$match": {"$or": [
+        {"operationType": "insert", "ns.coll": WAL_ENTRIES},
+        {"ns.coll": {"$in": [BRANCHES, PROJECTS]}},
+    ]}};
+    let needed = rawdoc! {"$project": {"ns.coll": 1, "fullDocument.branch_id": 1, "fullDocument.last_lsn": 1}};
+    let open = rawdoc! {
+        "aggregate": 1, "pipeline": [{"$changeStream": {}}, wanted, needed], "cursor": {},
+    };
+    let mut events = shared.upstream.batch(open).await?;
+    // What happened before it was open is not told.
+    shared.tell(News::Anything);
+    loop {
+        for news in events.documents.iter().filter_map(|event| read(event)) {
+            shared.tell(news);
+        }
+        if events.cursor == 0 {
+            return Err(Failure::NotSent("the server closed the cursor".into()));
+        }
+        if !events.documents.is_empty() {
+            sleep(GATHER).await;
+        }
+        let more = rawdoc! {
+            "getMore": events.cursor, "collection": "$cmd.aggregate", "maxTimeMS": AWAIT_MS,
+        };
+        events = shared.upstream.batch(more).await?;
+    }
 }
 
 /// What an event tells; of one that cannot be read, that there is something.

@@ -3,7 +3,8 @@
 use bson::{RawDocument, RawDocumentBuf, rawdoc};
 use bytes::Bytes;
 
-use super::keys::{part_prefix, parts_filter, records_filter, uuid};
+use super::keys::{part_prefix, parts_filter, record_id, records_filter, uuid};
+use super::lanes::End;
 use super::upstream::{
     Attempts, Deployment, Failure, Find, HeadLevel, Level, Made, Upstream, durable,
 };
@@ -83,10 +84,22 @@ impl Shared {
 
     async fn head_once(&self, branch: BranchId) -> Result<Result<Lsn>, Failure> {
         let known = self.lanes.durable(branch);
-        let level = match self.upstream.head_level {
-            HeadLevel::Primary => Level::Local,
-            HeadLevel::Linearizable => Level::Linearizable,
+        let level = match (self.upstream.head_level, known) {
+            (HeadLevel::Linearizable, _) => Level::Linearizable,
+            // A router does not know which shard to ask for bounds of an index.
+            (HeadLevel::Primary, Some(end)) if self.upstream.deployment != Deployment::Sharded => {
+                if self.is_end(branch, end).await? {
+                    return Ok(Ok(end.last));
+                }
+                // There is more; or less, which the answer to this tells too.
+                match self.upstream.deployment {
+                    Deployment::Standalone => Level::Local,
+                    _ => Level::Majority,
+                }
+            }
+            (HeadLevel::Primary, _) => Level::Local,
         };
+        let known = known.map(|end| end.last);
         let last = match self.last_outline(branch, level).await? {
             Ok(Some(last)) => last,
             Ok(None) => {
@@ -112,25 +125,53 @@ impl Shared {
             _ => {}
         }
         // Even what this process has under way: another may have read it already, and told a client.
-        let head = if level == Level::Linearizable {
-            last.last
-        } else if self.upstream.deployment == Deployment::Standalone {
-            self.upstream.barrier().await?;
-            last.last
-        } else {
-            match self.last_outline(branch, Level::Majority).await? {
+        let durable = match (level, self.upstream.deployment) {
+            (Level::Linearizable | Level::Majority, _) => last,
+            (Level::Local, Deployment::Standalone) => {
+                self.upstream.barrier().await?;
+                last
+            }
+            (Level::Local, _) => match self.last_outline(branch, Level::Majority).await? {
                 Ok(Some(last)) if last.is_seal => {
                     self.lanes.bury(branch);
                     return Ok(Err(Error::BranchGone { branch }));
                 }
-                Ok(Some(last)) => last.last,
+                Ok(Some(last)) => last,
                 // It was rolled back.
                 Ok(None) => return self.find_base(branch).await,
                 Err(error) => return Ok(Err(error)),
-            }
+            },
         };
-        self.lanes.learn(branch, head);
-        Ok(Ok(self.lanes.durable(branch).unwrap_or(head)))
+        self.lanes.learn(branch, durable.first, durable.last);
+        let head = self.lanes.durable(branch);
+        Ok(Ok(head.map_or(durable.last, |end| end.last)))
+    }
+
+    /// Whether the record that ends at `end` is there, and the last of its branch.
+    ///
+    /// Nearly every strong read asks this and nothing else. The index and the bounds in it are named, so that the server
+    /// has no plan to make, and keys are all that it answers.
+    async fn is_end(&self, branch: BranchId, end: End) -> Result<bool, Failure> {
+        let from = record_id(branch, end.first.unwrap_or_else(|| end.last.next()));
+        let keys = self.upstream.keys(rawdoc! {
+            "find": WAL_ENTRIES,
+            "min": {"_id": from.clone()},
+            "max": {"_id": record_id(branch, Lsn::MAX)},
+            "hint": {"_id": 1},
+            "returnKey": true,
+            "limit": 2,
+            "singleBatch": true,
+        });
+        let keys = keys.await?;
+        let mut keys = keys.iter().map(|key| key.get_binary("_id").ok());
+        let is_there = match end.first {
+            Some(_) => keys
+                .next()
+                .flatten()
+                .is_some_and(|key| key.bytes == from.bytes),
+            None => true,
+        };
+        Ok(is_there && keys.next().is_none())
     }
 
     /// The base of a branch that has no records.

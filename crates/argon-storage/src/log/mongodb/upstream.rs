@@ -1,11 +1,10 @@
 //! The deployment behind the store: commands to it, how long to wait for them, and what their failures mean.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bson::{Document, RawDocumentBuf, Timestamp, rawdoc};
-use futures::TryStreamExt;
-use mongodb::Database;
-use mongodb::error::{Error as DriverError, ErrorKind};
+use argon_upstream::{Error as LinkError, Reply, Request, Upstream as Link};
+use bson::{RawDocument, RawDocumentBuf, Timestamp, rawdoc};
 use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -36,6 +35,9 @@ const OUT_OF_DISK_SPACE: i32 = 14031;
 const ATLAS_ERROR: i32 = 8000;
 pub(super) const DUPLICATE_KEY: i32 = 11000;
 pub(super) const AUTHENTICATION_FAILED: i32 = 18;
+pub(super) const NAMESPACE_EXISTS: i32 = 48;
+/// Source: MongoDB, `codeName` BSONObjectTooLarge.
+const TOO_LARGE: i32 = 10334;
 
 /// What kind of deployment it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,18 +96,20 @@ impl Failure {
         }
     }
 
-    fn of(error: &DriverError) -> Failure {
-        match &*error.kind {
-            ErrorKind::ServerSelection { message, .. } => Failure::NotSent(message.clone()),
-            ErrorKind::ConnectionPoolCleared { .. } | ErrorKind::DnsResolve { .. } => {
-                Failure::NotSent(error.kind.to_string())
+    /// The failure that `error` stands for: only an answer that got lost leaves open whether there was something to answer.
+    fn of(error: &LinkError) -> Failure {
+        match error {
+            LinkError::NoServer { .. } | LinkError::Busy { .. } | LinkError::Uri(_) => {
+                Failure::NotSent(error.to_string())
             }
-            ErrorKind::Authentication { .. } => Failure::Refused {
+            LinkError::Login { .. } => Failure::Refused {
                 code: AUTHENTICATION_FAILED,
-                message: error.kind.to_string(),
+                message: error.to_string(),
             },
-            ErrorKind::Command(command) => Failure::of_code(command.code, &command.message),
-            _ => Failure::Unknown(error.kind.to_string()),
+            LinkError::Lost { .. }
+            | LinkError::Slow { .. }
+            | LinkError::Frame(_)
+            | LinkError::Malformed(_) => Failure::Unknown(error.to_string()),
         }
     }
 
@@ -140,6 +144,13 @@ pub(super) struct Found {
     pub(super) documents: Vec<RawDocumentBuf>,
 }
 
+/// Documents of a cursor that were answered together.
+pub(super) struct Batch {
+    /// Where the rest is; 0 if there is none.
+    pub(super) cursor: i64,
+    pub(super) documents: Vec<RawDocumentBuf>,
+}
+
 /// One query. What is not given is MongoDB's default.
 pub(super) struct Find {
     pub(super) collection: &'static str,
@@ -154,15 +165,25 @@ pub(super) struct Find {
 /// A connection pool to the deployment, and what is known of its health.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    pub(super) database: Database,
+    link: Arc<Link>,
+    database: String,
     pub(super) deployment: Deployment,
     /// How long to wait for a deployment that is away.
     pub(super) patience: Duration,
     /// How heads are read.
     pub(super) head_level: HeadLevel,
     health: Mutex<Health>,
-    /// The latest `operationTime` of any answer; there is none from a standalone.
-    seen: Mutex<Option<Timestamp>>,
+    seen: Mutex<Seen>,
+}
+
+/// The latest times that any answer told; a standalone tells none.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The latest `operationTime`.
+    operation: Option<Timestamp>,
+    /// The latest `$clusterTime`, and the document that it came in, which a server has signed. A server that has not heard
+    /// of a time yet does not wait for it unless it is told so.
+    cluster: Option<(Timestamp, RawDocumentBuf)>,
 }
 
 /// How the end of a log is asked for.
@@ -182,13 +203,15 @@ struct Health {
 
 impl Upstream {
     pub(super) fn new(
-        database: Database,
+        link: Arc<Link>,
+        database: &str,
         deployment: Deployment,
         patience: Duration,
         head_level: HeadLevel,
     ) -> Self {
         Upstream {
-            database,
+            link,
+            database: database.to_owned(),
             deployment,
             patience,
             head_level,
@@ -198,11 +221,6 @@ impl Upstream {
             }),
             seen: Mutex::default(),
         }
-    }
-
-    fn see(&self, time: Option<Timestamp>) {
-        let mut seen = self.seen.lock();
-        *seen = (*seen).max(time);
     }
 
     pub(super) fn status(&self) -> Status {
@@ -217,7 +235,12 @@ impl Upstream {
     fn note(&self, failure: Option<&Failure>) {
         let mut health = self.health.lock();
         match failure {
-            None => {
+            // Another process was faster with what this one wanted too.
+            None
+            | Some(Failure::Refused {
+                code: NAMESPACE_EXISTS,
+                ..
+            }) => {
                 if !health.reachable {
                     health.reachable = true;
                     tracing::info!("the MongoDB that holds the log answers again");
@@ -239,58 +262,105 @@ impl Upstream {
     }
 
     /// Runs a command once, on the primary. Errors inside an `ok: 1` are the caller's.
-    pub(super) async fn run(&self, command: RawDocumentBuf) -> Result<Document, Failure> {
-        let reply = self
-            .timed(self.database.run_raw_command(command).into_future())
-            .await?;
-        self.see(reply.get_timestamp("operationTime").ok());
-        Ok(reply)
+    pub(super) async fn run(&self, command: RawDocumentBuf) -> Result<RawDocumentBuf, Failure> {
+        let reply = self.noted(command).await?;
+        document(&reply).map(RawDocument::to_owned)
     }
 
     /// Makes a query once, on the primary.
     pub(super) async fn find(&self, find: &Find) -> Result<Found, Failure> {
-        self.timed(self.find_with_driver(find)).await
+        let command = find.command(self.deployment, &self.seen.lock());
+        let mut reply = self.noted(command).await?;
+        let mut found = Found {
+            documents: Vec::new(),
+        };
+        loop {
+            let cursor = read_batch(&reply, &mut found.documents)?;
+            if cursor == 0 || find.limit.is_some() {
+                return Ok(found);
+            }
+            reply = self
+                .noted(rawdoc! {"getMore": cursor, "collection": find.collection})
+                .await?;
+        }
     }
 
-    async fn timed<T>(
-        &self,
-        attempt: impl Future<Output = Result<T, DriverError>>,
-    ) -> Result<T, Failure> {
-        let outcome = match timeout(ATTEMPT_TIMEOUT, attempt).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(Failure::of(&error)),
-            Err(_) => Err(Failure::Unknown(format!(
-                "no answer within {} seconds",
-                ATTEMPT_TIMEOUT.as_secs()
-            ))),
-        };
+    /// Makes a query for keys once, on the primary; the first batch is all.
+    pub(super) async fn keys(&self, query: RawDocumentBuf) -> Result<Vec<RawDocumentBuf>, Failure> {
+        let reply = self.noted(query).await?;
+        let mut keys = Vec::new();
+        read_batch(&reply, &mut keys)?;
+        Ok(keys)
+    }
+
+    /// Opens a cursor on the primary with `command`, or reads on with a `getMore`. Says nothing about the deployment's health.
+    pub(super) async fn batch(&self, command: RawDocumentBuf) -> Result<Batch, Failure> {
+        let reply = self.exchange(command).await?;
+        let mut documents = Vec::new();
+        let cursor = read_batch(&reply, &mut documents)?;
+        Ok(Batch { cursor, documents })
+    }
+
+    async fn noted(&self, command: RawDocumentBuf) -> Result<Reply, Failure> {
+        let outcome = self.exchange(command).await;
         self.note(outcome.as_ref().err());
         outcome
     }
 
-    async fn find_with_driver(&self, find: &Find) -> Result<Found, DriverError> {
-        let command = find.command(self.deployment, *self.seen.lock());
-        let mut cursor = self
-            .database
-            .run_raw_cursor_command(command)
-            .batch()
-            .await?;
-        let mut found = Found {
-            documents: Vec::new(),
-        };
-        while let Some(batch) = cursor.try_next().await? {
-            let time = batch.as_raw_document().get("operationTime")?;
-            self.see(time.and_then(|time| time.as_timestamp()));
-            for document in batch.doc_slices()? {
-                if let Some(document) = document?.as_document() {
-                    found.documents.push(document.to_owned());
-                }
+    /// Sends a command to the primary once; the answer, if it says that it was run.
+    async fn exchange(&self, command: RawDocumentBuf) -> Result<Reply, Failure> {
+        let mut request =
+            Request::command_of(&self.database, command).map_err(|error| Failure::Refused {
+                code: TOO_LARGE,
+                message: error.to_string(),
+            })?;
+        let reply = match timeout(ATTEMPT_TIMEOUT, self.link.send(&mut request)).await {
+            Ok(Ok(Some(exchange))) => exchange.into_reply(),
+            Ok(Ok(None)) => return Err(Failure::Unknown("nothing was answered".into())),
+            Ok(Err(error)) => return Err(Failure::of(&error)),
+            Err(_) => {
+                return Err(Failure::Unknown(format!(
+                    "no answer within {} seconds",
+                    ATTEMPT_TIMEOUT.as_secs()
+                )));
             }
-            if find.limit.is_some() {
-                break;
+        };
+        self.see(document(&reply)?)?;
+        Ok(reply)
+    }
+
+    /// Takes note of the times that an answer tells.
+    ///
+    /// # Errors
+    /// What it says if it is a refusal.
+    fn see(&self, reply: &RawDocument) -> Result<(), Failure> {
+        let (mut ok, mut code, mut message) = (false, 0, "no reason given");
+        let (mut operation, mut cluster) = (None, None);
+        for element in reply {
+            let (name, value) = element.map_err(|_| unreadable())?;
+            match name.as_str() {
+                "ok" => ok = value.as_f64() == Some(1.0) || value.as_i32() == Some(1),
+                "code" => code = value.as_i32().unwrap_or_default(),
+                "errmsg" => message = value.as_str().unwrap_or(message),
+                "operationTime" => operation = value.as_timestamp(),
+                "$clusterTime" => cluster = value.as_document(),
+                _ => {}
             }
         }
-        Ok(found)
+        let time = cluster.and_then(|cluster| cluster.get_timestamp("clusterTime").ok());
+        if operation.is_some() || time.is_some() {
+            let mut seen = self.seen.lock();
+            seen.operation = seen.operation.max(operation);
+            if let (Some(cluster), Some(time)) = (cluster, time)
+                && seen.cluster.as_ref().is_none_or(|(seen, _)| *seen < time)
+            {
+                seen.cluster = Some((time, cluster.to_owned()));
+            }
+        }
+        if ok {
+            return Ok(());
+        }
+        Err(Failure::of_code(code, message))
     }
 
     /// Makes a query, again and again while the deployment is away and patience lasts.
@@ -305,7 +375,7 @@ impl Upstream {
     }
 
     /// Runs a command that changes nothing more when it runs again, until it has an answer or patience ends.
-    pub(super) async fn persist(&self, command: RawDocumentBuf) -> Result<Document> {
+    pub(super) async fn persist(&self, command: RawDocumentBuf) -> Result<RawDocumentBuf> {
         let mut attempts = Attempts::new(self.patience);
         loop {
             let failure = match self.run(command.clone()).await {
@@ -332,7 +402,7 @@ impl Find {
         }
     }
 
-    fn command(&self, deployment: Deployment, seen: Option<Timestamp>) -> RawDocumentBuf {
+    fn command(&self, deployment: Deployment, seen: &Seen) -> RawDocumentBuf {
         let mut command = rawdoc! {"find": self.collection, "filter": self.filter.clone()};
         if let Some(sort) = &self.sort {
             command.append(bson::cstr!("sort"), sort.clone());
@@ -345,12 +415,15 @@ impl Find {
             command.append(bson::cstr!("batchSize"), limit);
             command.append(bson::cstr!("singleBatch"), true);
         }
-        let concern = match (self.level, seen) {
+        let concern = match (self.level, seen.operation) {
             // A standalone knows no other.
             _ if deployment == Deployment::Standalone => rawdoc! {"level": "local"},
             (Level::Local, _) => rawdoc! {"level": "local"},
             (Level::Majority, None) => rawdoc! {"level": "majority"},
             (Level::Majority, Some(time)) => {
+                if let Some((_, cluster)) = &seen.cluster {
+                    command.append(bson::cstr!("$clusterTime"), cluster.clone());
+                }
                 rawdoc! {"level": "majority", "afterClusterTime": time}
             }
             (Level::Linearizable, _) => rawdoc! {"level": "linearizable"},
@@ -358,6 +431,30 @@ impl Find {
         command.append(bson::cstr!("readConcern"), concern);
         command
     }
+}
+
+fn unreadable() -> Failure {
+    Failure::Unknown("an answer that cannot be read".into())
+}
+
+fn document(reply: &Reply) -> Result<&RawDocument, Failure> {
+    RawDocument::from_bytes(reply.body()).map_err(|_| unreadable())
+}
+
+/// Appends the documents of a cursor's answer to `documents`; gives the cursor that has more, 0 if there are none.
+fn read_batch(reply: &Reply, documents: &mut Vec<RawDocumentBuf>) -> Result<i64, Failure> {
+    let mut read = || {
+        let cursor = document(reply).ok()?.get_document("cursor").ok()?;
+        let batch = match cursor.get_array("firstBatch") {
+            Ok(batch) => batch,
+            Err(_) => cursor.get_array("nextBatch").ok()?,
+        };
+        for value in batch {
+            documents.push(value.ok()?.as_document()?.to_owned());
+        }
+        cursor.get_i64("id").ok()
+    };
+    read().ok_or_else(unreadable)
 }
 
 /// The attempts at one thing, until patience ends.
@@ -415,7 +512,7 @@ pub(super) fn durable() -> RawDocumentBuf {
 }
 
 /// What the reply says of a write that was executed and may not be durable.
-pub(super) fn write_concern_failure(reply: &Document) -> Option<Failure> {
+pub(super) fn write_concern_failure(reply: &RawDocument) -> Option<Failure> {
     let error = reply.get_document("writeConcernError").ok()?;
     let code = error.get_i32("code").unwrap_or_default();
     let message = error.get_str("errmsg").unwrap_or("write concern error");
@@ -423,9 +520,9 @@ pub(super) fn write_concern_failure(reply: &Document) -> Option<Failure> {
 }
 
 /// The first write error of a reply: the statement's index, and the failure.
-pub(super) fn write_error(reply: &Document) -> Option<(usize, Failure)> {
+pub(super) fn write_error(reply: &RawDocument) -> Option<(usize, Failure)> {
     let errors = reply.get_array("writeErrors").ok()?;
-    let error = errors.first()?.as_document()?;
+    let error = errors.into_iter().next()?.ok()?.as_document()?;
     let index = usize::try_from(error.get_i32("index").unwrap_or_default()).unwrap_or_default();
     let code = error.get_i32("code").unwrap_or_default();
     let message = error.get_str("errmsg").unwrap_or("write error");

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bson::{Document, RawArrayBuf, RawDocumentBuf, rawdoc};
+use bson::{RawArrayBuf, RawDocument, RawDocumentBuf, rawdoc};
 use futures::future::join_all;
 
 use super::keys::{part_place, part_prefix, parts_filter};
@@ -23,7 +23,6 @@ use super::upstream::{
     Attempts, DUPLICATE_KEY, Failure, Made, durable, write_concern_failure, write_error,
 };
 use super::{Shared, WAL_ENTRIES, WAL_PARTS};
-use crate::log::News;
 use crate::raw::{Writer, tag};
 use crate::record::Encoded;
 use crate::{BranchId, Error, Lsn, Result};
@@ -104,7 +103,11 @@ impl Shared {
     ///
     /// # Errors
     /// Why the rest is not.
-    fn digest(self: &Arc<Self>, batch: &mut Vec<Portion>, reply: &Document) -> Result<(), Failure> {
+    fn digest(
+        self: &Arc<Self>,
+        batch: &mut Vec<Portion>,
+        reply: &RawDocument,
+    ) -> Result<(), Failure> {
         if let Some(failure) = write_concern_failure(reply) {
             return Err(failure);
         }
@@ -145,16 +148,12 @@ impl Shared {
         let done: Vec<_> = portion.records.drain(..count).collect();
         let mut bytes = 0;
         for pending in &done {
-            last = Some(pending.record.last);
+            last = Some((pending.record.first, pending.record.last));
             bytes += pending.record.len();
         }
-        if let Some(last) = last {
-            self.lanes.learn(portion.branch, last);
+        if let Some((first, last)) = last {
+            self.lanes.learn(portion.branch, first, last);
             portion.bytes_done += bytes;
-            self.tell(News::Appended {
-                branch: portion.branch,
-                last,
-            });
         }
         for pending in done {
             pending.complete(Ok(()));
@@ -175,7 +174,7 @@ impl Shared {
         let gone = matches!(error, Error::BranchGone { .. });
         // Before anyone is told, so that what is decided on top of it meets a closed lane.
         let behind = self.lanes.refused(branch, left + portion.bytes_done, gone);
-        let head = self.lanes.durable(branch).unwrap_or_default();
+        let head = self.lanes.durable(branch).map_or(Lsn::ZERO, |end| end.last);
         // What was sent together shares the outcome; what was not sent was not stored.
         let sent_with_it = |record: &Encoded| match &error {
             Error::Taken { .. } => gap(record, head),
@@ -359,7 +358,7 @@ impl Shared {
             return Ok(Resolved::Lost(stored, Error::BranchGone { branch }));
         }
         // The end of another's record: where the branch goes on.
-        self.lanes.learn(branch, other.last);
+        self.lanes.learn(branch, other.first, other.last);
         Ok(Resolved::Lost(
             stored,
             Error::Taken {
