@@ -9,7 +9,9 @@ use std::sync::Arc;
 use argon_mql::collation::Collation;
 use argon_mql::filter::Filter;
 use argon_mql::index::{IndexSpec, Multikey};
-use argon_mql::plan::{Direction, Explain, Hint, IndexScan, KeyRange, Plan, PlanIndex, plan};
+use argon_mql::plan::{
+    Direction, Explain, Hint, IndexScan, KeyRange, Plan, PlanIndex, Purpose, plan,
+};
 use argon_mql::sort::Order;
 use argon_mql::value::compare;
 use argon_mql::{Doc, Env, ParseContext, ValueRef};
@@ -187,9 +189,11 @@ fn plans_are_mongods() {
                 projection: projection.as_ref().map(|projection| Doc::new(projection)),
                 skip: number("skip"),
                 limit: number("limit"),
+                purpose: Purpose::Documents,
+                return_key: false,
             };
             for (expected, given) in [
-                (part(query, "plan"), explain.winning_plan()),
+                (part(query, "plan"), explain.winning_plan().stages),
                 (part(query, "parsed"), explain.parsed_query()),
             ] {
                 let expected = bytes(expected.expect("recorded"));

@@ -9,8 +9,8 @@ use argon_mql::stage::{Reader, Source};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// How long an unused cursor is kept. Source: MongoDB manual, "cursorTimeoutMillis".
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// For how many milliseconds an unused cursor is kept. Source: MongoDB manual, "cursorTimeoutMillis".
+pub(crate) const TIMEOUT_MS: i64 = 10 * 60 * 1000;
 
 /// Most open cursors; past that, opening one fails. They hold states in memory, so there has to be an end.
 const CURSORS_MAX: usize = 100_000;
@@ -133,11 +133,11 @@ impl Cursors {
             .retain(|_, slot| slot.lsid().is_none_or(|lsid| **lsid != *session));
     }
 
-    /// Drops cursors unused for too long.
-    pub(crate) fn reap(&self, now: Instant) {
+    /// Drops cursors unused for `timeout`.
+    pub(crate) fn reap(&self, now: Instant, timeout: Duration) {
         self.open.lock().retain(|_, slot| match slot {
             Slot::Idle(cursor) => {
-                cursor.no_timeout || now.duration_since(cursor.last_used) < TIMEOUT
+                cursor.no_timeout || now.duration_since(cursor.last_used) < timeout
             }
             Slot::InUse { .. } => true,
         });

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server      bind, accept, drain            session, cursor, operation   what outlives a command
-//! scratch     temporary files
+//! scratch     temporary files                slow_log, latency             what is noted of each command
 //! connection  bytes ⇄ messages               request, reply, error        a command in, an answer out
 //! command     the table of commands, a file each         upstream                     passes on what another MongoDB keeps
 //! prefix      branches kept as prefixed collections of another MongoDB
@@ -16,6 +16,7 @@ mod command;
 mod connection;
 mod cursor;
 mod error;
+mod latency;
 mod legacy;
 mod operation;
 mod prefix;
@@ -25,6 +26,7 @@ mod request;
 mod scratch;
 mod server;
 mod session;
+mod slow_log;
 mod upstream;
 
 pub use recent_log::RecentLog;

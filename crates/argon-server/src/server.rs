@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use argon_engine::Engine;
@@ -14,12 +14,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
 use crate::connection::{self, Connection};
-use crate::cursor::Cursors;
+use crate::cursor::{self, Cursors};
+use crate::latency::Latencies;
 use crate::operation::Operations;
 use crate::prefix;
 use crate::recent_log::RecentLog;
 use crate::scratch::Scratch;
 use crate::session::Sessions;
+use crate::slow_log::SlowLog;
 use crate::upstream::{self, Passthrough, UpstreamConfig};
 
 /// How the server behaves.
@@ -91,6 +93,12 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Seconds between two looks for documents that have expired (`ttlMonitorSleepSecs`).
     pub(crate) ttl_seconds: AtomicU64,
+    /// For how long an unused cursor is kept (`cursorTimeoutMillis`).
+    pub(crate) cursor_timeout_ms: AtomicI64,
+    /// Which commands are written to the log for being slow (`profile`).
+    pub(crate) slow_log: SlowLog,
+    /// How long commands took, by namespace (`$collStats`).
+    pub(crate) latencies: Latencies,
     /// Told once a client has asked the server to stop.
     pub(crate) asked_to_stop: Notify,
     /// Turns true once, when the server is to stop.
@@ -154,6 +162,9 @@ impl Server {
             connections: Mutex::default(),
             counters: Counters::default(),
             ttl_seconds: AtomicU64::new(TTL_SECONDS),
+            cursor_timeout_ms: AtomicI64::new(cursor::TIMEOUT_MS),
+            slow_log: SlowLog::default(),
+            latencies: Latencies::default(),
             asked_to_stop: Notify::new(),
             stopping,
             stop,
@@ -251,7 +262,9 @@ async fn reap(state: Arc<Shared>) {
     loop {
         timer.tick().await;
         let now = Instant::now();
-        state.cursors.reap(now);
+        let timeout = state.cursor_timeout_ms.load(Ordering::Relaxed);
+        let timeout = Duration::from_millis(u64::try_from(timeout).unwrap_or(0));
+        state.cursors.reap(now, timeout);
         state.sessions.reap(now);
     }
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use argon_mql::collation::Collation;
 use argon_mql::filter::Filter;
-use argon_mql::plan::Hint;
-use argon_mql::projection::{Metadata, Projection};
+use argon_mql::plan::{Hint, Plan};
+use argon_mql::projection::{Metadata, Needs, Projection};
 use argon_mql::sort::{Order, Sort};
 use argon_mql::sorter::{Sorted, Sorter};
 use argon_mql::spill::Area;
 use argon_mql::stage::{Context, Documents, Pipeline, Reader, Source};
-use argon_mql::{Doc, DocBuf, Env, ParseContext, Result, ValueRef};
+use argon_mql::{Doc, DocBuf, Env, ParseContext, Result, Value, ValueRef};
 use bytes::Bytes;
 
 use super::range::Range;
@@ -37,6 +37,8 @@ pub struct Find {
     pub range: Option<Range>,
     /// Whether each document says its place in natural order.
     pub show_record_id: bool,
+    /// Whether there is to come, instead of each document, the index key by which it was found.
+    pub return_key: bool,
     /// How strings are compared, for the stages of a view.
     pub collation: Option<Arc<Collation>>,
 }
@@ -52,7 +54,27 @@ impl Default for Find {
             hint: None,
             range: None,
             show_record_id: false,
+            return_key: false,
             collation: None,
+        }
+    }
+}
+
+impl Find {
+    /// What has to be known of its documents beside their contents.
+    pub(super) fn needs(&self) -> Needs {
+        let projection = self.projection.as_ref();
+        let asked = projection.map(|projection| projection.needs());
+        let asked = asked.unwrap_or_default();
+        if self.return_key {
+            return Needs {
+                index_key: true,
+                ..Needs::default()
+            };
+        }
+        Needs {
+            record_id: asked.record_id || self.show_record_id,
+            ..asked
         }
     }
 }
@@ -70,7 +92,7 @@ pub fn find(state: &State, name: &str, query: &Find) -> Result<Box<dyn Source>> 
 }
 
 /// Opens a query on a view: its stages, then the filter as one more, so that what can be answered by an index is.
-fn find_in_view(
+pub(super) fn find_in_view(
     collection: Option<&Arc<Collection>>,
     mut stages: Vec<Bytes>,
     query: &Find,
@@ -107,7 +129,8 @@ fn find_in_collection(
         return Ok(Box::new(Documents::new(Vec::new())));
     };
     let filter = query.filter.clone().unwrap_or_else(Filter::all);
-    let (records, covers_sort) = match &query.range {
+    let mut needs = query.needs();
+    let (mut records, covers_sort) = match &query.range {
         Some(range) => {
             let (index, low, high) = range.resolve(
                 collection,
@@ -121,20 +144,26 @@ fn find_in_collection(
         None => {
             let plan = plan(collection, &filter, &query.order, query.hint.as_ref())?;
             let records = Records::new(Arc::clone(collection), filter.clone(), &plan);
+            // As in mongod, which does not walk the index there; `returnKey` has it walked.
+            let by_id = matches!(plan, Plan::IdLookup { .. });
+            needs.index_key &= !by_id || query.return_key;
             (records, plan.covers_sort())
         }
     };
-    let needs_match = query
-        .projection
-        .as_ref()
-        .is_some_and(|projection| projection.needs_match());
-    let matching = needs_match.then_some(filter);
+    let matching = needs.matched.then_some(filter);
     let sort = match &query.order {
         Order::By(sort) if !covers_sort => Some(sort),
         _ => None,
     };
-    let records: Box<dyn Source> = if query.show_record_id {
-        Box::new(Numbered(records))
+    let records: Box<dyn Source> = if needs.record_id || needs.index_key {
+        if needs.index_key {
+            records.tell_keys();
+        }
+        Box::new(Marked {
+            records,
+            record_id: needs.record_id,
+            index_key: needs.index_key,
+        })
     } else {
         Box::new(FromRecords(records))
     };
@@ -163,6 +192,14 @@ pub(super) fn finish(
             skip: query.skip,
             left: query.limit,
             limited: query.limit > 0,
+        });
+    }
+    if query.return_key {
+        let projection = query.projection.as_ref();
+        let sort_keys = projection.map(|projection| projection.of_keys());
+        return Box::new(ReturningKeys {
+            input: source,
+            sort_keys,
         });
     }
     if let Some(projection) = &query.projection {
@@ -216,11 +253,16 @@ pub fn count_all(
             query.limit.saturating_add(query.skip)
         };
         let mut records = Records::new(Arc::clone(collection), filter, &plan);
-        let mut found = 0;
-        while found < enough && records.next(env)?.is_some() {
-            found += 1;
+        match records.count_keys(enough, env)? {
+            Some(found) => found,
+            None => {
+                let mut found = 0;
+                while found < enough && records.next(env)?.is_some() {
+                    found += 1;
+                }
+                found
+            }
         }
-        found
     };
     let left = found.saturating_sub(query.skip);
     Ok(if query.limit == 0 {
@@ -295,7 +337,7 @@ impl Reader for Reading {
     }
 }
 
-struct FromRecords(Records);
+pub(super) struct FromRecords(pub(super) Records);
 
 impl Source for FromRecords {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
@@ -310,14 +352,50 @@ impl Source for FromRecords {
 /// The field of `showRecordId`.
 const RECORD_ID: &str = "$recordId";
 
-/// Documents with their places.
-struct Numbered(Records);
+/// The field that carries a document's index key to where it is wanted; the last one, and never shown.
+const INDEX_KEY: &str = "$indexKey";
 
-impl Source for Numbered {
+/// Documents with their places and index keys, as fields at their ends.
+struct Marked {
+    records: Records,
+    record_id: bool,
+    index_key: bool,
+}
+
+impl Source for Marked {
     fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
-        let next = self.0.next(cx.env)?;
-        Ok(next.map(|(record, document)| with_record_id(&document, record)))
+        let Some((record, document, key)) = self.records.next_with_key(cx.env)? else {
+            return Ok(None);
+        };
+        let mut doc = DocBuf::with_capacity(document.len() + key.len() + 32);
+        doc.append_all(Doc::new(&document));
+        if self.record_id {
+            doc.append(RECORD_ID, ValueRef::Int64(record.0.cast_signed()));
+        }
+        if self.index_key {
+            let key = if key.is_empty() {
+                Doc::EMPTY
+            } else {
+                Doc::new(&key)
+            };
+            doc.append(INDEX_KEY, ValueRef::Document(key));
+        }
+        Ok(Some(doc.finish()))
     }
+}
+
+/// The document without the last field `name`, and that field's value; as it is if that is not its last field.
+fn unmark(document: Bytes, name: &str) -> (Bytes, Option<Value>) {
+    let doc = Doc::new(&document);
+    let Some(last) = doc.iter().last().filter(|last| last.key() == name) else {
+        return (document, None);
+    };
+    let mut rest = DocBuf::with_capacity(document.len());
+    for element in doc.iter().take(doc.iter().count() - 1) {
+        rest.append_element(&element);
+    }
+    let value = Value::copy_of(last.value());
+    (rest.finish(), Some(value))
 }
 
 pub(super) fn with_record_id(document: &Bytes, record: RecordId) -> Bytes {
@@ -396,27 +474,69 @@ impl Source for Projecting {
         let Some(document) = self.input.next(cx)? else {
             return Ok(None);
         };
-        let matched = match &self.matching {
-            Some(filter) => filter.array_match(&document, cx.env)?,
-            None => None,
-        };
-        let record = if self.show_record_id {
-            Doc::new(&document).get(RECORD_ID)
-        } else {
-            None
-        };
-        let metadata = Metadata {
-            matched,
-            record_id: match record {
-                Some(ValueRef::Int64(record)) => Some(record),
+        let needs = self.projection.needs();
+        let mut metadata = Metadata::default();
+        let mut document = document;
+        if needs.index_key {
+            let (rest, key) = unmark(document, INDEX_KEY);
+            document = rest;
+            metadata.index_key = key.and_then(|key| match key {
+                // Of a document that no index led to.
+                Value::Document(key) if key.len() <= Doc::EMPTY.as_bytes().len() => None,
+                Value::Document(key) => Some(key),
                 _ => None,
-            },
-        };
+            });
+        }
+        let mut record = None;
+        // A projection that names what is left out may name the place; else it comes last.
+        let appends = self.projection.is_inclusive() || needs.record_id;
+        if needs.record_id || self.show_record_id {
+            let (rest, found) = unmark(document.clone(), RECORD_ID);
+            record = match found {
+                Some(Value::Int64(record)) => Some(record),
+                _ => None,
+            };
+            if !self.show_record_id || appends {
+                document = rest;
+            }
+        }
+        metadata.record_id = record;
+        if let Some(filter) = &self.matching {
+            metadata.matched = filter.array_match(&document, cx.env)?;
+        }
         let projected = self.projection.apply_with(&document, cx.env, &metadata)?;
         Ok(Some(match record {
-            // A projection that names what is left out has kept it, unless it names it.
-            Some(record) if self.projection.is_inclusive() => with_field(&projected, record),
+            Some(record) if self.show_record_id && appends => {
+                with_field(&projected, ValueRef::Int64(record))
+            }
             _ => projected,
         }))
+    }
+}
+
+/// Gives the index keys of documents in their places, with the sort keys that a projection asks for.
+struct ReturningKeys {
+    input: Box<dyn Source>,
+    sort_keys: Option<Projection>,
+}
+
+impl Source for ReturningKeys {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        let Some(document) = self.input.next(cx)? else {
+            return Ok(None);
+        };
+        let (document, key) = unmark(document, INDEX_KEY);
+        let key = match key {
+            Some(Value::Document(key)) => key,
+            _ => DocBuf::new().finish(),
+        };
+        let Some(sort_keys) = &self.sort_keys else {
+            return Ok(Some(key));
+        };
+        let metadata = Metadata {
+            sorted: Some(document),
+            ..Metadata::default()
+        };
+        Ok(Some(sort_keys.apply_with(&key, cx.env, &metadata)?))
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use argon_mql::filter::Filter;
 use argon_mql::index::{IndexSpec, Multikey};
-use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex};
+use argon_mql::plan::{Direction, Hint, KeyRange, Plan, PlanIndex, past};
 use argon_mql::sort::Order;
-use argon_mql::{Env, Result, Value};
+use argon_mql::{Doc, DocBuf, Env, Result, Value};
 use bytes::Bytes;
 
 use crate::state::{Collection, Key, RecordId, entry};
@@ -23,6 +23,8 @@ pub struct Records {
     filter: Option<Filter>,
     access: Access,
     ready: VecDeque<(RecordId, Bytes)>,
+    /// The index keys by which those in `ready` were found, if they are asked for; empty without an index.
+    keys: Option<VecDeque<Bytes>>,
     /// Index entries and documents looked at.
     pub(super) examined: Examined,
 }
@@ -66,7 +68,14 @@ struct IndexAccess {
     backward: bool,
     /// Records already given, where one may stand in the index more than once.
     seen: Option<HashSet<RecordId>>,
+    /// Of how many of the index's fields each combination of values is wanted once.
+    distinct: Option<usize>,
+    /// The beginning of the last key of that kind.
+    last: Vec<u8>,
 }
+
+/// Keys with the beginning of the one before that are stepped over before the next is searched for from above.
+const STEPS_MAX: usize = 8;
 
 /// Plans `filter` and `order` over the indexes of `collection`.
 ///
@@ -115,6 +124,8 @@ impl Records {
                     ranges: VecDeque::from([(Bound::Unbounded, Bound::Unbounded)]),
                     backward: *direction == Direction::Backward,
                     seen: None,
+                    distinct: None,
+                    last: Vec::new(),
                 }))
             }
             Plan::CollScan { direction } => Access::Natural {
@@ -141,6 +152,8 @@ impl Records {
                     ranges,
                     backward,
                     seen: multikey.then(HashSet::new),
+                    distinct: None,
+                    last: Vec::new(),
                 }))
             }
             Plan::Union(plans) => {
@@ -159,6 +172,7 @@ impl Records {
             filter: (!plan.is_exact() && !filter.is_empty()).then_some(filter),
             access,
             ready: VecDeque::new(),
+            keys: None,
             examined: Examined::default(),
         }
     }
@@ -183,10 +197,85 @@ impl Records {
                 ranges: VecDeque::from([(low, high)]),
                 backward: false,
                 seen: multikey.then(HashSet::new),
+                distinct: None,
+                last: Vec::new(),
             })),
             ready: VecDeque::new(),
+            keys: None,
             examined: Examined::default(),
         }
+    }
+
+    /// From now on gives one document for each combination of values of the first `fields` of the index that it walks
+    /// forward, which has no arrays.
+    pub(super) fn give_distinct(&mut self, fields: usize) {
+        if let Access::Index(access) = &mut self.access
+            && !access.backward
+            && access.seen.is_none()
+        {
+            access.distinct = Some(fields);
+        }
+    }
+
+    /// How many documents there are, up to `enough`, counted by the keys of an index alone; `None` if documents have to
+    /// be looked at.
+    ///
+    /// # Errors
+    /// The command's interruption.
+    pub(super) fn count_keys(&mut self, enough: u64, env: &Env<'_>) -> Result<Option<u64>> {
+        if self.filter.is_some() {
+            return Ok(None);
+        }
+        let Access::Index(access) = &mut self.access else {
+            return Ok(None);
+        };
+        let mut count = 0;
+        for (low, high) in access.ranges.drain(..) {
+            let bounds = (borrow(&low), borrow(&high));
+            let mut add = |entries: &mut dyn Iterator<Item = (&[u8], RecordId)>| -> Result<()> {
+                for (at, (_, record)) in entries.enumerate() {
+                    if at % CHUNK == 0 {
+                        (env.check_interrupt)()?;
+                    }
+                    if count >= enough {
+                        break;
+                    }
+                    let fresh = access.seen.as_mut().is_none_or(|seen| seen.insert(record));
+                    count += u64::from(fresh);
+                }
+                Ok(())
+            };
+            match &access.name {
+                None => add(&mut self.collection.ids(bounds))?,
+                Some(name) => {
+                    if let Some(index) = self.collection.index(name) {
+                        add(&mut index.ascending(bounds))?;
+                    }
+                }
+            }
+        }
+        Ok(Some(count))
+    }
+
+    /// From now on tells the index keys by which documents are found.
+    pub(super) fn tell_keys(&mut self) {
+        self.keys = Some(VecDeque::new());
+        if let Access::Union { branches, .. } = &mut self.access {
+            branches
+                .as_mut_slice()
+                .iter_mut()
+                .for_each(Records::tell_keys);
+        }
+    }
+
+    /// As [`next`](Self::next), with the index key as a document; empty if no index was used.
+    pub(super) fn next_with_key(
+        &mut self,
+        env: &Env<'_>,
+    ) -> Result<Option<(RecordId, Bytes, Bytes)>> {
+        let next = self.next(env)?;
+        let key = self.keys.as_mut().and_then(VecDeque::pop_front);
+        Ok(next.map(|(record, document)| (record, document, key.unwrap_or_default())))
     }
 
     /// The next document and its place.
@@ -220,6 +309,11 @@ impl Records {
                     && passes(self.filter.as_ref(), document, env)?
                 {
                     self.ready.push_back((record, document.clone()));
+                    if let Some(keys) = &mut self.keys {
+                        let mut key = DocBuf::new();
+                        key.append("_id", id.as_ref());
+                        keys.push_back(key.finish());
+                    }
                 }
             }
             Access::Natural { from, backward } => {
@@ -257,10 +351,21 @@ impl Records {
                 } else {
                     &mut examined.keys
                 };
-                let more = access.step(&self.collection, keys, |record, document| {
+                let told = &mut self.keys;
+                let collection = &self.collection;
+                let name = access.name.clone();
+                let more = access.step(collection, keys, |key, record, document| {
                     examined.documents += 1;
                     if passes(self.filter.as_ref(), document, env)? {
                         self.ready.push_back((record, document.clone()));
+                        if let Some(keys) = told {
+                            keys.push_back(key_document(
+                                collection,
+                                name.as_deref(),
+                                document,
+                                key,
+                            ));
+                        }
                     }
                     Ok(())
                 })?;
@@ -273,10 +378,13 @@ impl Records {
                     self.access = Access::Done;
                     return Ok(());
                 };
-                match branch.next(env)? {
-                    Some((record, document)) => {
+                match branch.next_with_key(env)? {
+                    Some((record, document, key)) => {
                         if seen.insert(record) {
                             self.ready.push_back((record, document));
+                            if let Some(keys) = &mut self.keys {
+                                keys.push_back(key);
+                            }
                         }
                     }
                     None => {
@@ -287,6 +395,28 @@ impl Records {
             }
         }
         Ok(())
+    }
+}
+
+/// The key of `document` in the index `name` (`None` is the `_id` index) as a document.
+fn key_document(
+    collection: &Collection,
+    name: Option<&str>,
+    document: &Bytes,
+    key: &[u8],
+) -> Bytes {
+    let document = Doc::new(document);
+    match name {
+        Some(name) => collection
+            .index(name)
+            .map_or_else(Bytes::new, |index| index.spec.key_document(document, key)),
+        None => {
+            let mut out = DocBuf::new();
+            if let Some(id) = document.get("_id") {
+                out.append("_id", id);
+            }
+            out.finish()
+        }
     }
 }
 
@@ -320,7 +450,19 @@ pub fn examine(
     enough: Option<u64>,
     env: &Env<'_>,
 ) -> Result<Examined> {
-    let mut records = Records::new(Arc::clone(collection), filter.clone(), plan);
+    let records = Records::new(Arc::clone(collection), filter.clone(), plan);
+    examine_records(records, enough, env)
+}
+
+/// As [`examine`], of records that were opened already.
+///
+/// # Errors
+/// As [`examine`].
+pub fn examine_records(
+    mut records: Records,
+    enough: Option<u64>,
+    env: &Env<'_>,
+) -> Result<Examined> {
     let (mut found, mut found_bytes) = (0, 0);
     while enough.is_none_or(|enough| found < enough)
         && let Some((_, document)) = records.next(env)?
@@ -341,8 +483,11 @@ impl IndexAccess {
         &mut self,
         collection: &Collection,
         keys: &mut u64,
-        mut look: impl FnMut(RecordId, &Bytes) -> Result<()>,
+        mut look: impl FnMut(&[u8], RecordId, &Bytes) -> Result<()>,
     ) -> Result<bool> {
+        if let (Some(fields), Some(name)) = (self.distinct, self.name.clone()) {
+            return self.step_distinct(collection, &name, fields, keys, look);
+        }
         let Some((low, high)) = self.ranges.front_mut() else {
             return Ok(false);
         };
@@ -355,7 +500,7 @@ impl IndexAccess {
                 *keys += 1;
                 let fresh = self.seen.as_mut().is_none_or(|seen| seen.insert(record));
                 if fresh && let Some(document) = collection.document(record) {
-                    look(record, document)?;
+                    look(key, record, document)?;
                 }
                 if looked == CHUNK {
                     return Ok(Some(match self.name {
@@ -389,6 +534,53 @@ impl IndexAccess {
                 }
             }
             None => drop(self.ranges.pop_front()),
+        }
+        Ok(true)
+    }
+}
+
+impl IndexAccess {
+    /// As [`step`](Self::step), with one entry of those whose first `fields` have the same values.
+    fn step_distinct(
+        &mut self,
+        collection: &Collection,
+        name: &str,
+        fields: usize,
+        keys: &mut u64,
+        mut look: impl FnMut(&[u8], RecordId, &Bytes) -> Result<()>,
+    ) -> Result<bool> {
+        let (Some((low, high)), Some(index)) = (self.ranges.front_mut(), collection.index(name))
+        else {
+            return Ok(false);
+        };
+        let mut next = None;
+        let (mut looked, mut steps) = (0, 0);
+        for (key, record) in index.ascending((borrow(low), borrow(high))) {
+            *keys += 1;
+            if !self.last.is_empty() && key.starts_with(&self.last) {
+                steps += 1;
+                if steps > STEPS_MAX {
+                    next = Some(past(self.last.clone()));
+                    break;
+                }
+                continue;
+            }
+            if looked == CHUNK {
+                next = Some(Some(entry(key, record).as_slice().to_vec()));
+                break;
+            }
+            (looked, steps) = (looked + 1, 0);
+            let Some(document) = collection.document(record) else {
+                continue;
+            };
+            let beginning = index.spec.beginning(Doc::new(document), fields);
+            self.last = beginning.unwrap_or_default();
+            look(key, record, document)?;
+        }
+        match next {
+            Some(Some(next)) => *low = Bound::Included(Key::from_slice(&next)),
+            // There is nothing past the last keys, or they have been walked.
+            Some(None) | None => drop(self.ranges.pop_front()),
         }
         Ok(true)
     }

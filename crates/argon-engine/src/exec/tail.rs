@@ -61,15 +61,12 @@ pub fn tail(collection: &Arc<Collection>, query: &Find) -> (Box<dyn Source>, Tai
         position: Arc::default(),
     };
     let filter = query.filter.clone().unwrap_or_else(Filter::all);
-    let needs_match = query
-        .projection
-        .as_ref()
-        .is_some_and(|projection| projection.needs_match());
-    let matching = needs_match.then(|| filter.clone());
+    let needs = query.needs();
+    let matching = needs.matched.then(|| filter.clone());
     let source = Tailing {
         tail: tail.clone(),
         filter,
-        show_record_id: query.show_record_id,
+        record_id: needs.record_id,
     };
     (finish(Box::new(source), query, None, matching), tail)
 }
@@ -77,7 +74,7 @@ pub fn tail(collection: &Arc<Collection>, query: &Find) -> (Box<dyn Source>, Tai
 struct Tailing {
     tail: Tail,
     filter: Filter,
-    show_record_id: bool,
+    record_id: bool,
 }
 
 impl Source for Tailing {
@@ -93,7 +90,7 @@ impl Source for Tailing {
             }
             self.tail.position.store(record.0, Ordering::Relaxed);
             if self.filter.matches(document, cx.env)? {
-                return Ok(Some(if self.show_record_id {
+                return Ok(Some(if self.record_id {
                     super::find::with_record_id(document, record)
                 } else {
                     document.clone()

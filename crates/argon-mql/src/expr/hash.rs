@@ -8,7 +8,7 @@ use crate::value::{DocBuf, Number, ValueRef};
 ///
 /// Numbers of all types hash as longs, without their fraction, so that equal ones have equal hashes. The steps were
 /// found by comparing with what mongod 6.0.5 answers for `$toHashedIndexKey`.
-pub(super) fn hash(value: ValueRef<'_>) -> i64 {
+pub(crate) fn hash(value: ValueRef<'_>) -> i64 {
     const SEED: i32 = 0;
     let mut digest = Md5::new();
     digest.update(SEED.to_le_bytes());

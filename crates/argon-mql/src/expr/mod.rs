@@ -47,6 +47,7 @@ use std::sync::Arc;
 use crate::value::{DocBuf, Value, ValueRef};
 use crate::{ParseContext, Result};
 
+pub(crate) use hash::hash;
 use node::{Call, Node};
 pub use ops::entries;
 pub(crate) use ops::is_known;

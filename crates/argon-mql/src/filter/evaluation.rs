@@ -47,7 +47,12 @@ fn expr(operand: &TopOperand<'_>) -> Result<Option<Node>> {
     operand.only_at_top()?;
     let expr = Expr::parse(operand.value, operand.parser.cx)?;
     let source = Value::copy_of(operand.value);
-    Ok(Some(Node::Expr(Box::new(ExprNode { expr, source }))))
+    let collation = operand.parser.cx.collation.clone();
+    Ok(Some(Node::Expr(Box::new(ExprNode {
+        expr,
+        source,
+        collation,
+    }))))
 }
 
 fn sample_rate(operand: &TopOperand<'_>) -> Result<Option<Node>> {

@@ -1,5 +1,8 @@
 //! The parsed form of a filter, readable by the planner.
 
+use std::sync::Arc;
+
+use crate::collation::Collation;
 use crate::expr::Expr;
 use crate::path::{LeafArray, Path};
 use crate::regex::Regex;
@@ -39,6 +42,8 @@ pub struct ExprNode {
     pub expr: Expr,
     /// The expression as written.
     pub source: Value,
+    /// How it compares strings; none is by bytes.
+    pub collation: Option<Arc<Collation>>,
 }
 
 /// A condition on the values at a path.

@@ -166,6 +166,22 @@ impl IndexSpec {
         Some((any || !self.sparse).then_some(out))
     }
 
+    /// What the key of `doc`, which has no array on any path, begins with: its first `fields` fields. `None` if the last of
+    /// them is null, since that is the key of a missing field too.
+    pub fn beginning(&self, doc: Doc<'_>, fields: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(16 * fields);
+        let mut told = false;
+        for field in self.fields.iter().take(fields) {
+            let value = match plain_value(doc, &field.path) {
+                None | Some(ValueRef::Missing) => ValueRef::Null,
+                Some(value) => value,
+            };
+            told = !matches!(value, ValueRef::Null);
+            key::append_with(&mut out, value, field.descending, self.collation.as_ref());
+        }
+        told.then_some(out)
+    }
+
     /// Shows `visit` the values of the key of `doc` that is `wanted`, with the number of their field.
     pub(super) fn visit_key(
         &self,
@@ -184,6 +200,34 @@ impl IndexSpec {
         });
         // The key came from this document, so its expansion succeeded before.
         debug_assert!(shown.is_ok());
+    }
+
+    /// The key of `doc` that is `wanted` (one of [`keys`](IndexSpec::keys)) as a document: what `returnKey` and
+    /// `{$meta: "indexKey"}` show. A hashed field shows its hash, a wildcard index the path too; a string of an index with a
+    /// collation is shown as the document has it.
+    pub fn key_document(&self, doc: Doc<'_>, wanted: &[u8]) -> Bytes {
+        let mut out = DocBuf::new();
+        if self.kind == Kind::Wildcard {
+            let mut done = false;
+            wildcard::walk(self, doc, &mut |path, value, key| {
+                if !done && key == wanted {
+                    done = true;
+                    out.append("$_path", ValueRef::String(path.into()));
+                    out.append(path, value);
+                }
+            });
+            return out.finish();
+        }
+        self.visit_key(doc, wanted, |index, value| {
+            let field = &self.fields[index];
+            let value = if field.hashed {
+                ValueRef::Int64(crate::expr::hash(value))
+            } else {
+                value
+            };
+            out.append(field.path.text(), value);
+        });
+        out.finish()
     }
 
     fn expand_keys<'d>(

@@ -3,7 +3,7 @@
 //! Documents and arrays are taken apart: an item of an array has the array's path. Empty ones are keys themselves, and so
 //! are arrays inside arrays.
 
-use super::{IndexKeys, IndexSpec};
+use super::{IndexKeys, IndexSpec, Multikey};
 use crate::path::Path;
 use crate::value::{Doc, Number, ValueRef, key};
 use crate::{Error, Result};
@@ -108,16 +108,27 @@ fn collect(
 
 /// The keys of `doc` in a wildcard index.
 pub(super) fn keys(spec: &IndexSpec, doc: Doc<'_>) -> IndexKeys {
-    let mut walk = Walk {
-        spec,
-        path: Vec::new(),
-        found: IndexKeys::default(),
-    };
-    walk.document(doc, true);
-    let mut found = walk.found;
+    let mut found = IndexKeys::default();
+    let multikey = walk(spec, doc, &mut |_, _, key| found.keys.push(key));
+    found.multikey = multikey;
     found.keys.sort_unstable();
     found.keys.dedup();
     found
+}
+
+/// What is shown of a key: its path, its value, and the key itself.
+type Visit<'v> = dyn FnMut(&[u8], ValueRef<'_>, Vec<u8>) + 'v;
+
+/// Shows `visit` the path and the value of each key of `doc` in a wildcard index, and the key.
+pub(super) fn walk<'v>(spec: &IndexSpec, doc: Doc<'_>, visit: &'v mut Visit<'v>) -> Multikey {
+    let mut walk = Walk {
+        spec,
+        path: Vec::new(),
+        multikey: Multikey::default(),
+        visit,
+    };
+    walk.document(doc, true);
+    walk.multikey
 }
 
 /// Whether the values at `path` are in the index. Positions are not part of its paths, so numbers may be missing.
@@ -146,14 +157,15 @@ pub(crate) fn append_path(out: &mut Vec<u8>, path: &[u8]) {
     key::append(out, ValueRef::String(path.into()), false);
 }
 
-struct Walk<'s> {
+struct Walk<'s, 'v> {
     spec: &'s IndexSpec,
     /// The dotted path of the value at hand.
     path: Vec<u8>,
-    found: IndexKeys,
+    multikey: Multikey,
+    visit: &'v mut Visit<'v>,
 }
 
-impl Walk<'_> {
+impl Walk<'_, '_> {
     fn document(&mut self, doc: Doc<'_>, top: bool) {
         let len = self.path.len();
         for element in doc.iter() {
@@ -178,7 +190,7 @@ impl Walk<'_> {
         match value {
             ValueRef::Document(inner) if !inner.is_empty() => self.document(inner, false),
             ValueRef::Array(array) => {
-                self.found.multikey.mark_at(0, 0);
+                self.multikey.mark_at(0, 0);
                 if array.is_empty() {
                     self.add(ValueRef::Undefined, indexed);
                 }
@@ -200,7 +212,7 @@ impl Walk<'_> {
             let mut out = Vec::with_capacity(self.path.len() + 16);
             append_path(&mut out, &self.path);
             key::append_with(&mut out, value, false, self.spec.collation.as_ref());
-            self.found.keys.push(out);
+            (self.visit)(&self.path, value, out);
         }
     }
 }

@@ -419,7 +419,7 @@ fn same_item(index: &PlanIndex<'_>, at: usize, a: Used, b: Used) -> bool {
 }
 
 /// Whether a document or an array may be in the interval.
-fn spans_nested(interval: &Interval) -> bool {
+pub(super) fn spans_nested(interval: &Interval) -> bool {
     let (low, high) = (
         TypeOrder::of(&interval.low.as_ref()),
         TypeOrder::of(&interval.high.as_ref()),

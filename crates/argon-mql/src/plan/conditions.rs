@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::bounds::{self, Bounds};
+use super::expression::{self, Comparison};
+use crate::collation::Collation;
 use crate::filter::{Node, Predicate};
 use crate::path::Path;
 
@@ -27,6 +29,8 @@ enum Kind<'f> {
     HoldsNot(&'f Predicate),
     /// One of several predicates.
     Any(Vec<&'f Predicate>),
+    /// A comparison in an expression, with how it compares strings.
+    Expression(Comparison, Option<&'f Collation>),
 }
 
 impl Condition<'_> {
@@ -41,6 +45,7 @@ impl Condition<'_> {
         let mut found = match &self.kind {
             Kind::Holds(predicate) => bounds::of(predicate)?,
             Kind::HoldsNot(predicate) => bounds::of_not(predicate, multikey)?,
+            Kind::Expression(comparison, collation) => comparison.bounds(*collation, multikey)?,
             Kind::Any(predicates) => {
                 let all: Option<Vec<Bounds>> = predicates
                     .iter()
@@ -60,6 +65,11 @@ impl Condition<'_> {
         // The item has more to meet than this.
         found.exact &= self.item.is_none() && !positional;
         Some(found)
+    }
+
+    /// Whether it is a comparison in an expression.
+    pub(super) fn is_expression(&self) -> bool {
+        matches!(self.kind, Kind::Expression(..))
     }
 
     /// Whether it is the opposite of a condition.
@@ -149,6 +159,17 @@ fn collect<'f>(
                 .collect();
             if let Some(predicates) = predicates {
                 add(&first.path, Kind::Any(predicates));
+            }
+        }
+        Node::Expr(node) => {
+            for comparison in expression::comparisons(node.source.as_ref()) {
+                found.push(Condition {
+                    path: Cow::Owned(comparison.path.clone()),
+                    kind: Kind::Expression(comparison, node.collation.as_deref()),
+                    conjunct,
+                    item: None,
+                    bounds: [OnceCell::new(), OnceCell::new()],
+                });
             }
         }
         _ => {}

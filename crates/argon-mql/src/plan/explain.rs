@@ -1,41 +1,29 @@
-//! Plans as `explain` shows them.
+//! Plans as `explain` shows them: which stages stand on which.
+//!
+//! What mongod has to fetch from its storage is at hand here, so stages that only say whether documents are fetched
+//! (`FETCH`, `PROJECTION_COVERED`) are placed as mongod places them, for those who tune their indexes by them.
 
 use bytes::Bytes;
 
-use super::interval::Shown;
+use super::covering::{self, Needed};
 use super::{Direction, IndexScan, Plan, PlanIndex, conditions, describe};
 use crate::filter::{Filter, Node, Predicate};
 use crate::index::{IndexSpec, Multikey};
+use crate::path::Path;
 use crate::spill::STAGE_BYTES_MAX;
 use crate::value::{Doc, DocBuf, Value, ValueRef};
 
-/// How a projection is carried out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ProjectionKind {
-    /// Only inclusions of top-level fields.
-    Simple,
-    /// Anything else.
-    Default,
-}
-
-impl ProjectionKind {
-    /// The kind of `projection`, as written by the client.
-    pub fn of(projection: Doc<'_>) -> ProjectionKind {
-        let simple = projection.iter().all(|field| {
-            let included = match field.value() {
-                ValueRef::Bool(value) => Some(value),
-                value => crate::value::Number::from_value(value).map(|number| !number.is_zero()),
-            };
-            !field.key().contains(&b'.')
-                && (included == Some(true) || (field.key() == "_id" && included.is_some()))
-        });
-        let includes = projection.iter().any(|field| field.key() != "_id");
-        if simple && includes {
-            ProjectionKind::Simple
-        } else {
-            ProjectionKind::Default
-        }
-    }
+/// What the documents that a plan finds are wanted for.
+#[derive(Clone, Copy)]
+pub enum Purpose<'a> {
+    /// To be given.
+    Documents,
+    /// To be counted.
+    Count,
+    /// For the different values of a field.
+    Distinct(&'a Path),
+    /// To be changed or deleted.
+    Change,
 }
 
 /// What an explanation of a find is made of.
@@ -59,6 +47,80 @@ pub struct Explain<'a> {
     pub skip: u64,
     /// Most documents given; 0 for all.
     pub limit: u64,
+    /// What for.
+    pub purpose: Purpose<'a>,
+    /// Whether index keys are given in place of documents.
+    pub return_key: bool,
+}
+
+/// A stage with those below it.
+struct Tree {
+    stage: &'static str,
+    fields: Bytes,
+    inputs: Vec<Tree>,
+}
+
+/// The part of a plan that finds documents.
+struct Access {
+    tree: Tree,
+    /// Whether whole documents come out of it, not only index keys.
+    fetched: bool,
+}
+
+impl Tree {
+    fn leaf(stage: &'static str, fields: impl FnOnce(&mut DocBuf)) -> Tree {
+        let mut out = DocBuf::new();
+        fields(&mut out);
+        Tree {
+            stage,
+            fields: out.finish(),
+            inputs: Vec::new(),
+        }
+    }
+
+    fn over(stage: &'static str, input: Tree, fields: impl FnOnce(&mut DocBuf)) -> Tree {
+        Tree {
+            inputs: vec![input],
+            ..Tree::leaf(stage, fields)
+        }
+    }
+
+    fn write(&self, out: &mut DocBuf) {
+        out.append("stage", ValueRef::String(self.stage.into()));
+        out.append_all(Doc::new(&self.fields));
+        match self.inputs.as_slice() {
+            [] => {}
+            [only] if !matches!(self.stage, "OR" | "SORT_MERGE") => {
+                let open = out.open_document("inputStage");
+                only.write(out);
+                out.close(open);
+            }
+            many => {
+                let array = out.open_array("inputStages");
+                for (at, input) in many.iter().enumerate() {
+                    let open = out.push_document(at);
+                    input.write(out);
+                    out.close(open);
+                }
+                out.close(array);
+            }
+        }
+    }
+
+    fn looks_at_documents(&self) -> bool {
+        matches!(
+            self.stage,
+            "FETCH" | "COLLSCAN" | "IDHACK" | "CLUSTERED_IXSCAN"
+        ) || self.inputs.iter().any(Tree::looks_at_documents)
+    }
+}
+
+/// `winningPlan`, and what of it is told elsewhere.
+pub struct Winning {
+    /// The stages, the outermost first.
+    pub stages: Bytes,
+    /// Whether documents have to be looked at; else index keys do.
+    pub looks_at_documents: bool,
 }
 
 impl Explain<'_> {
@@ -67,172 +129,326 @@ impl Explain<'_> {
         describe::conjunction(&conditions::conjuncts(self.filter.root()), self.source)
     }
 
-    /// `winningPlan`: the stages, the outermost first.
-    ///
-    /// The covered forms of mongod do not occur: documents are always at hand.
-    pub fn winning_plan(&self) -> Bytes {
-        let mut out = DocBuf::new();
+    /// `winningPlan`.
+    pub fn winning_plan(&self) -> Winning {
         let subplan = match conditions::conjuncts(self.filter.root()).as_slice() {
             [Node::Or(branches)] => branches.len() > 1 && describe::as_list(branches).is_none(),
             _ => false,
         };
-        if subplan {
-            out.append("stage", ValueRef::String("SUBPLAN".into()));
-            let input = out.open_document("inputStage");
-            self.outer(&mut out);
-            out.close(input);
-        } else {
-            self.outer(&mut out);
-        }
-        out.finish()
-    }
-
-    fn outer(&self, out: &mut DocBuf) {
-        let sorting = self.sort.filter(|_| !self.plan.covers_sort());
-        let mut stages: Vec<Stage<'_>> = Vec::new();
-        if let Some(projection) = self.projection {
-            stages.push(Stage::Projection(projection));
-        }
-        if self.limit > 0 && sorting.is_none() {
-            stages.push(Stage::Limit);
-        }
-        // Where nothing is left to be matched, documents passed over are not even fetched.
-        let skip_keys = sorting.is_none()
-            && !self.clustered
-            && matches!(self.plan, Plan::IndexScan(scan) if self.left(scan).is_empty());
-        if self.skip > 0 && !skip_keys {
-            stages.push(Stage::Skip);
-        }
-        if let Some(sort) = sorting {
-            stages.push(Stage::Sort(sort));
-        }
-        self.nest(&stages, skip_keys && self.skip > 0, out);
-    }
-
-    fn nest(&self, stages: &[Stage<'_>], skip_keys: bool, out: &mut DocBuf) {
-        let Some((first, rest)) = stages.split_first() else {
-            return self.plan(self.plan, skip_keys, out);
+        let mut tree = match self.purpose {
+            Purpose::Count => self.counted(),
+            Purpose::Distinct(path) => self.distinct(path),
+            Purpose::Documents | Purpose::Change => self.arranged(),
         };
-        match *first {
-            Stage::Projection(projection) => {
-                let name = match ProjectionKind::of(projection) {
-                    ProjectionKind::Simple => "PROJECTION_SIMPLE",
-                    ProjectionKind::Default => "PROJECTION_DEFAULT",
-                };
-                out.append("stage", ValueRef::String(name.into()));
-                out.append("transformBy", ValueRef::Document(projection));
+        if subplan {
+            tree = Tree::over("SUBPLAN", tree, |_| {});
+        }
+        let mut out = DocBuf::new();
+        tree.write(&mut out);
+        Winning {
+            stages: out.finish(),
+            looks_at_documents: tree.looks_at_documents(),
+        }
+    }
+
+    fn counted(&self) -> Tree {
+        let Access { tree, fetched } = self.access(self.plan);
+        if let Plan::IndexScan(scan) = self.plan
+            && !fetched
+            && !Doc::new(&tree.fields)
+                .iter()
+                .any(|field| field.key() == "filter")
+            && let Some(counting) = self.with_index(scan, |spec, multikey| {
+                super::explain_scan::count_fields(scan, spec, multikey)
+            })
+        {
+            return Tree {
+                stage: "COUNT_SCAN",
+                fields: counting,
+                inputs: Vec::new(),
+            };
+        }
+        tree
+    }
+
+    fn distinct(&self, path: &Path) -> Tree {
+        let Access { mut tree, fetched } = self.access(self.plan);
+        let simple = path.parts().len() == 1;
+        let covered = match self.plan {
+            Plan::IndexScan(scan) if !fetched => self.with_index(scan, |spec, multikey| {
+                scan.distinct_fields(spec, multikey, path)
+            }),
+            _ => None,
+        };
+        if covered.is_some() {
+            tree.stage = "DISTINCT_SCAN";
+            let name = if simple {
+                "PROJECTION_COVERED"
+            } else {
+                "PROJECTION_DEFAULT"
+            };
+            return Tree::over(name, tree, transform_nothing);
+        }
+        if !fetched {
+            tree = fetch(tree);
+        }
+        let in_an_index = *path.text() == *b"_id"
+            || self.indexes.iter().any(|index| {
+                let fields = index.spec.fields().iter().enumerate();
+                fields
+                    .into_iter()
+                    .any(|(at, field)| field.path == *path && !index.multikey.field(at))
+            });
+        if !in_an_index || matches!(self.plan, Plan::IdLookup { .. }) {
+            return tree;
+        }
+        let name = if simple {
+            "PROJECTION_SIMPLE"
+        } else {
+            "PROJECTION_DEFAULT"
+        };
+        Tree::over(name, tree, transform_nothing)
+    }
+
+    /// The stages of a find: sort, skip, projection and limit on top of the access.
+    fn arranged(&self) -> Tree {
+        let Access {
+            mut tree,
+            mut fetched,
+        } = self.access(self.plan);
+        let provides = |path: &Path| self.provides(self.plan, path);
+        let needed = self.projection.map(covering::needed);
+        let asks_metadata = needed.as_ref().is_some_and(|needed| needed.metadata);
+        let sorting = self.sort.filter(|_| !self.plan.covers_sort());
+        if let Some(sort) = sorting {
+            if !fetched && !covering::sort_paths(sort).iter().all(provides) {
+                tree = fetch(tree);
+                fetched = true;
             }
-            Stage::Limit => {
-                out.append("stage", ValueRef::String("LIMIT".into()));
-                out.append("limitAmount", number(self.limit));
-            }
-            Stage::Skip => {
-                out.append("stage", ValueRef::String("SKIP".into()));
-                out.append("skipAmount", number(self.skip));
-            }
-            Stage::Sort(sort) => {
-                out.append("stage", ValueRef::String("SORT".into()));
+            tree = Tree::over("SORT", tree, |out| {
                 out.append("sortPattern", ValueRef::Document(sort));
                 out.append("memLimit", number(STAGE_BYTES_MAX as u64));
                 if self.limit > 0 {
                     out.append("limitAmount", number(self.limit.saturating_add(self.skip)));
                 }
-                out.append("type", ValueRef::String("simple".into()));
+                let kind = if !fetched || asks_metadata || self.return_key {
+                    "default"
+                } else {
+                    "simple"
+                };
+                out.append("type", ValueRef::String(kind.into()));
+            });
+        }
+        if self.skip > 0 {
+            tree = Tree::over("SKIP", tree, |out| {
+                out.append("skipAmount", number(self.skip));
+            });
+        }
+        if self.return_key {
+            if needed.is_some_and(|needed| needed.sort_key) && sorting.is_none() {
+                tree = Tree::over("SORT_KEY_GENERATOR", tree, |_| {});
+            }
+            tree = Tree::over("RETURN_KEY", tree, |_| {});
+        } else {
+            match (self.projection, needed) {
+                (Some(projection), Some(needed)) => {
+                    let covers = needed
+                        .paths
+                        .as_ref()
+                        .is_some_and(|paths| paths.iter().all(provides));
+                    if !fetched && !covers {
+                        tree = fetch(tree);
+                        fetched = true;
+                    }
+                    tree = self.projected(tree, projection, &needed, fetched, sorting);
+                }
+                _ if !fetched => tree = fetch(tree),
+                _ => {}
             }
         }
-        let input = out.open_document("inputStage");
-        self.nest(rest, skip_keys, out);
-        out.close(input);
+        // A single statement that changes a document stops there by itself.
+        if self.limit > 0 && sorting.is_none() {
+            tree = Tree::over("LIMIT", tree, |out| {
+                out.append("limitAmount", number(self.limit));
+            });
+        }
+        tree
     }
 
-    fn plan(&self, plan: &Plan, skip_keys: bool, out: &mut DocBuf) {
+    /// Puts the projection on top, or below a sort that all it needs passes through.
+    fn projected(
+        &self,
+        tree: Tree,
+        projection: Doc<'_>,
+        needed: &Needed,
+        fetched: bool,
+        sorting: Option<Doc<'_>>,
+    ) -> Tree {
+        let one_scan = matches!(self.plan, Plan::IndexScan(_));
+        let name = match (needed.simple, fetched) {
+            (true, true) => "PROJECTION_SIMPLE",
+            (true, false) if one_scan => "PROJECTION_COVERED",
+            _ => "PROJECTION_DEFAULT",
+        };
+        let transform = |out: &mut DocBuf| {
+            out.append("transformBy", ValueRef::Document(projection));
+        };
+        let below_sort = name != "PROJECTION_DEFAULT"
+            && self.limit == 0
+            && sorting.is_some_and(|sort| {
+                let kept = needed.paths.as_deref().unwrap_or_default();
+                covering::sort_paths(sort)
+                    .iter()
+                    .all(|path| kept.iter().any(|kept| path.is_within(kept)))
+            });
+        if !below_sort {
+            return Tree::over(name, tree, transform);
+        }
+        let mut tree = tree;
+        let mut place = &mut tree;
+        while place.stage == "SKIP"
+            && let [_] = place.inputs.as_slice()
+        {
+            place = &mut place.inputs[0];
+        }
+        if place.stage != "SORT" {
+            return Tree::over(name, tree, transform);
+        }
+        if let Some(input) = place.inputs.pop() {
+            place.inputs.push(Tree::over(name, input, transform));
+        }
+        tree
+    }
+
+    fn access(&self, plan: &Plan) -> Access {
+        let found = |tree| Access {
+            tree,
+            fetched: true,
+        };
         match plan {
-            Plan::Empty => self.collection_scan(Direction::Forward, out),
-            Plan::CollScan { direction } => self.collection_scan(*direction, out),
+            Plan::Empty => found(self.collection_scan(Direction::Forward)),
+            Plan::CollScan { direction } => found(self.collection_scan(*direction)),
             Plan::IdLookup { ids } if self.clustered => {
                 let ends = ids.first().zip(ids.last());
-                self.clustered_scan(ends, Direction::Forward, out);
+                found(self.clustered_scan(ends, Direction::Forward))
             }
-            Plan::IdLookup { .. } => out.append("stage", ValueRef::String("IDHACK".into())),
+            Plan::IdLookup { .. } => found(Tree::leaf("IDHACK", |_| {})),
             Plan::IndexScan(scan) if self.clustered && scan.index.is_none() => {
                 let intervals = scan.fields.first().map(|field| field.iter());
                 let mut intervals = intervals.into_iter().flatten().peekable();
                 let low = intervals.peek().map(|interval| &interval.low);
                 let ends = low.zip(intervals.last().map(|interval| &interval.high));
-                self.clustered_scan(ends, scan.direction, out);
+                found(self.clustered_scan(ends, scan.direction))
             }
             Plan::IndexScan(scan) => {
-                out.append("stage", ValueRef::String("FETCH".into()));
-                let left = self.left(scan);
-                let (on_keys, on_documents): (Vec<&Node>, Vec<&Node>) = left
-                    .into_iter()
-                    .partition(|node| self.is_on_keys(scan, node));
-                self.filter(&on_documents, out);
-                let input = out.open_document("inputStage");
-                if skip_keys {
-                    out.append("stage", ValueRef::String("SKIP".into()));
-                    out.append("skipAmount", number(self.skip));
-                    let inner = out.open_document("inputStage");
-                    self.index_scan(scan, &on_keys, out);
-                    out.close(inner);
-                } else {
-                    self.index_scan(scan, &on_keys, out);
-                }
-                out.close(input);
+                self.filtered_scan(scan, &conditions::conjuncts(self.filter.root()))
             }
-            Plan::Union(plans) => self.union(plans, out),
+            Plan::Union(plans) => self.union(plans),
         }
     }
 
-    fn union(&self, plans: &[Plan], out: &mut DocBuf) {
-        out.append("stage", ValueRef::String("FETCH".into()));
-        let left: Vec<&Node> = conditions::conjuncts(self.filter.root())
+    /// A scan, and the rest of `conjuncts` where it can be decided: on the keys, or on documents.
+    fn filtered_scan(&self, scan: &IndexScan, conjuncts: &[&Node]) -> Access {
+        let left = conjuncts
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| !scan.answered.contains(at))
+            .map(|(_, node)| *node);
+        let (on_keys, on_documents): (Vec<&Node>, Vec<&Node>) =
+            left.partition(|node| self.is_on_keys(scan, node));
+        let tree = Tree::leaf("IXSCAN", |out| {
+            self.filter(&on_keys, out);
+            self.with_index(scan, |spec, multikey| {
+                super::explain_scan::scan_fields(scan, spec, multikey, out);
+            });
+        });
+        let on_documents: Vec<&Node> = on_documents
             .into_iter()
-            .filter(|node| !matches!(node, Node::Or(branches) if branches.len() == plans.len()))
+            .filter(|node| !matches!(node, Node::Always(true)))
             .collect();
-        self.filter(&left, out);
-        let input = out.open_document("inputStage");
-        out.append("stage", ValueRef::String("OR".into()));
-        let array = out.open_array("inputStages");
-        for (index, plan) in plans.iter().enumerate() {
-            let open = out.push_document(index);
-            match plan {
-                Plan::IndexScan(scan) => self.index_scan(scan, &[], out),
-                other => self.plan(other, false, out),
-            }
-            out.close(open);
+        if on_documents.is_empty() {
+            return Access {
+                tree,
+                fetched: false,
+            };
         }
-        out.close(array);
-        out.close(input);
+        Access {
+            tree: Tree::over("FETCH", tree, |out| self.filter(&on_documents, out)),
+            fetched: true,
+        }
+    }
+
+    fn union(&self, plans: &[Plan]) -> Access {
+        let conjuncts = conditions::conjuncts(self.filter.root());
+        let is_the_or =
+            |node: &&Node| matches!(node, Node::Or(branches) if branches.len() == plans.len());
+        let branches: Vec<&Node> = match conjuncts.iter().copied().find(is_the_or) {
+            Some(Node::Or(branches)) => branches.iter().collect(),
+            _ => Vec::new(),
+        };
+        let inputs: Vec<Access> = plans
+            .iter()
+            .enumerate()
+            .map(|(at, plan)| match (plan, branches.get(at)) {
+                (Plan::IndexScan(scan), Some(branch)) => {
+                    self.filtered_scan(scan, &conditions::conjuncts(branch))
+                }
+                (plan, _) => self.access(plan),
+            })
+            .collect();
+        let fetched = inputs.iter().all(|input| input.fetched);
+        let tree = Tree {
+            inputs: inputs.into_iter().map(|input| input.tree).collect(),
+            ..Tree::leaf("OR", |_| {})
+        };
+        let left: Vec<&Node> = conjuncts
+            .into_iter()
+            .filter(|node| !is_the_or(node))
+            .collect();
+        if left.is_empty() {
+            return Access { tree, fetched };
+        }
+        Access {
+            tree: Tree::over("FETCH", tree, |out| self.filter(&left, out)),
+            fetched: true,
+        }
+    }
+
+    /// Whether the index keys that `plan` walks tell the values at `path`.
+    fn provides(&self, plan: &Plan, path: &Path) -> bool {
+        match plan {
+            Plan::IndexScan(scan) => {
+                self.with_index(scan, |spec, multikey| scan.provides(spec, multikey, path))
+            }
+            Plan::Union(plans) => plans.iter().all(|plan| self.provides(plan, path)),
+            Plan::Empty | Plan::IdLookup { .. } | Plan::CollScan { .. } => false,
+        }
     }
 
     /// A scan of a clustered collection between two `_id`s.
-    fn clustered_scan(
-        &self,
-        ends: Option<(&Value, &Value)>,
-        direction: Direction,
-        out: &mut DocBuf,
-    ) {
+    fn clustered_scan(&self, ends: Option<(&Value, &Value)>, direction: Direction) -> Tree {
         let Some((low, high)) = ends.filter(|ends| !matches!(ends, (Value::MinKey, Value::MaxKey)))
         else {
-            return self.collection_scan(direction, out);
+            return self.collection_scan(direction);
         };
-        out.append("stage", ValueRef::String("CLUSTERED_IXSCAN".into()));
-        self.filter(&conditions::conjuncts(self.filter.root()), out);
-        out.append("direction", direction_name(direction));
-        // The least of numbers, which intervals of numbers without a lower end do not name.
-        let low = match low {
-            Value::Double(f64::NEG_INFINITY) => ValueRef::Double(f64::NAN),
-            low => low.as_ref(),
-        };
-        out.append("minRecord", low);
-        out.append("maxRecord", high.as_ref());
+        Tree::leaf("CLUSTERED_IXSCAN", |out| {
+            self.filter(&conditions::conjuncts(self.filter.root()), out);
+            out.append("direction", direction_name(direction));
+            // The least of numbers, which intervals of numbers without a lower end do not name.
+            let low = match low {
+                Value::Double(f64::NEG_INFINITY) => ValueRef::Double(f64::NAN),
+                low => low.as_ref(),
+            };
+            out.append("minRecord", low);
+            out.append("maxRecord", high.as_ref());
+        })
     }
 
-    fn collection_scan(&self, direction: Direction, out: &mut DocBuf) {
-        out.append("stage", ValueRef::String("COLLSCAN".into()));
-        self.filter(&conditions::conjuncts(self.filter.root()), out);
-        out.append("direction", direction_name(direction));
+    fn collection_scan(&self, direction: Direction) -> Tree {
+        Tree::leaf("COLLSCAN", |out| {
+            self.filter(&conditions::conjuncts(self.filter.root()), out);
+            out.append("direction", direction_name(direction));
+        })
     }
 
     fn filter(&self, nodes: &[&Node], out: &mut DocBuf) {
@@ -242,21 +458,8 @@ impl Explain<'_> {
         }
     }
 
-    /// What the bounds of `scan` have not answered.
-    fn left(&self, scan: &IndexScan) -> Vec<&Node> {
-        conditions::conjuncts(self.filter.root())
-            .into_iter()
-            .enumerate()
-            .filter(|(at, _)| !scan.answered.contains(at))
-            .map(|(_, node)| node)
-            .collect()
-    }
-
     /// Whether mongod matches `node` on the keys of the index, before it fetches the document.
     fn is_on_keys(&self, scan: &IndexScan, node: &Node) -> bool {
-        let Some(index) = self.index(scan) else {
-            return false;
-        };
         let Node::Leaf(leaf) = node else {
             return false;
         };
@@ -266,114 +469,36 @@ impl Explain<'_> {
             _ => false,
         };
         decidable
-            && index
-                .spec
-                .fields()
-                .iter()
-                .enumerate()
-                .any(|(at, field)| field.path == leaf.path && !index.multikey.field(at))
+            && self.with_index(scan, |spec, multikey| {
+                let fields = spec.fields().iter().enumerate();
+                fields
+                    .into_iter()
+                    .any(|(at, field)| field.path == leaf.path && !multikey.field(at))
+            })
     }
 
-    fn index(&self, scan: &IndexScan) -> Option<&PlanIndex<'_>> {
-        self.indexes.iter().find(|index| match &scan.index {
+    fn with_index<T>(&self, scan: &IndexScan, look: impl FnOnce(&IndexSpec, &Multikey) -> T) -> T {
+        let index = self.indexes.iter().find(|index| match &scan.index {
             Some(name) => index.spec.name() == name,
             None => index.spec.is_id(),
-        })
-    }
-
-    fn index_scan(&self, scan: &IndexScan, on_keys: &[&Node], out: &mut DocBuf) {
-        out.append("stage", ValueRef::String("IXSCAN".into()));
-        self.filter(on_keys, out);
-        let id_spec = IndexSpec::id();
-        let none = Multikey::default();
-        let (spec, multikey) = match self.index(scan) {
-            Some(index) => (index.spec, index.multikey),
-            None => (&id_spec, &none),
-        };
-        match &scan.wildcard {
-            None => out.append("keyPattern", ValueRef::Document(spec.key_pattern())),
-            Some(path) => {
-                let pattern = out.open_document("keyPattern");
-                out.append("$_path", ValueRef::Int32(1));
-                out.append(path.text(), ValueRef::Int32(1));
-                out.close(pattern);
-            }
+        });
+        match index {
+            Some(index) => look(index.spec, index.multikey),
+            None => look(&IndexSpec::id(), &Multikey::default()),
         }
-        out.append("indexName", ValueRef::String(spec.name().into()));
-        if let Some(collation) = spec.collation() {
-            out.append(
-                "collation",
-                ValueRef::Document(Doc::new(collation.document())),
-            );
-        }
-        out.append("isMultiKey", ValueRef::Bool(!multikey.is_empty()));
-        match &scan.wildcard {
-            None => {
-                let paths = multikey.paths(spec);
-                out.append("multiKeyPaths", ValueRef::Document(Doc::new(&paths)));
-            }
-            Some(path) => {
-                let paths = out.open_document("multiKeyPaths");
-                let none = out.open_array("$_path");
-                out.close(none);
-                let own = out.open_array(path.text());
-                if !multikey.is_empty() {
-                    out.push(0, ValueRef::String(path.text()));
-                }
-                out.close(own);
-                out.close(paths);
-            }
-        }
-        out.append("isUnique", ValueRef::Bool(spec.unique()));
-        out.append("isSparse", ValueRef::Bool(spec.sparse()));
-        out.append("isPartial", ValueRef::Bool(spec.partial_filter().is_some()));
-        out.append("indexVersion", ValueRef::Int32(2));
-        out.append("direction", direction_name(scan.direction));
-        let bounds = out.open_document("indexBounds");
-        if let Some(path) = &scan.wildcard {
-            let array = out.open_array("$_path");
-            let text = format!("[\"{path}\", \"{path}\"]");
-            out.push(0, ValueRef::String(text.as_bytes().into()));
-            out.close(array);
-        }
-        for (field, intervals) in spec.fields().iter().zip(&scan.fields) {
-            let path = scan.wildcard.as_deref().unwrap_or(&field.path);
-            let array = out.open_array(path.text());
-            // Bounds are shown in the order in which they are walked.
-            let backward = field.descending != (scan.direction == Direction::Backward);
-            let mut texts: Vec<String> = intervals
-                .iter()
-                .map(|interval| {
-                    let collated = spec.collation().is_some();
-                    let shown = Shown {
-                        interval,
-                        backward,
-                        collated,
-                    };
-                    shown.to_string()
-                })
-                .collect();
-            if backward {
-                texts.reverse();
-            }
-            for (index, text) in texts.iter().enumerate() {
-                out.push(index, ValueRef::String(text.as_bytes().into()));
-            }
-            out.close(array);
-        }
-        out.close(bounds);
     }
 }
 
-#[derive(Clone, Copy)]
-enum Stage<'a> {
-    Projection(Doc<'a>),
-    Limit,
-    Skip,
-    Sort(Doc<'a>),
+fn fetch(input: Tree) -> Tree {
+    // Documents passed over are not even fetched.
+    Tree::over("FETCH", input, |_| {})
 }
 
-fn direction_name(direction: Direction) -> ValueRef<'static> {
+fn transform_nothing(out: &mut DocBuf) {
+    out.append("transformBy", ValueRef::Document(Doc::EMPTY));
+}
+
+pub(super) fn direction_name(direction: Direction) -> ValueRef<'static> {
     ValueRef::String(match direction {
         Direction::Forward => "forward".into(),
         Direction::Backward => "backward".into(),

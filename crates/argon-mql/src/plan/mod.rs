@@ -13,8 +13,11 @@
 mod bounds;
 mod choose;
 mod conditions;
+mod covering;
 mod describe;
 mod explain;
+mod explain_scan;
+mod expression;
 mod hint;
 mod interval;
 mod partial;
@@ -30,9 +33,9 @@ use crate::{Error, ErrorCode, Result};
 use choose::Chooser;
 use interval::Intervals;
 
-pub use explain::{Explain, ProjectionKind};
+pub use explain::{Explain, Purpose, Winning};
 pub use hint::Hint;
-pub use ranges::KeyRange;
+pub use ranges::{KeyRange, past};
 
 /// Most branches of an `$or` that are planned one by one.
 const BRANCHES_MAX: usize = 1000;

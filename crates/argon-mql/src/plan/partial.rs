@@ -18,7 +18,7 @@ pub(super) fn implies(conditions: &[Condition<'_>], node: &Node) -> bool {
 }
 
 fn implies_leaf(condition: &Condition<'_>, leaf: &Leaf) -> bool {
-    if *condition.path != leaf.path || condition.is_negative() {
+    if *condition.path != leaf.path || condition.is_negative() || condition.is_expression() {
         return false;
     }
     let Some(given) = condition.bounds(true) else {

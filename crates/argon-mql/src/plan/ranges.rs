@@ -114,7 +114,7 @@ pub(super) fn within(start: &[u8]) -> KeyRange {
 }
 
 /// The least bytes after all that begin with `start`. `None` if there are none, which no key's beginning has.
-pub(super) fn past(mut start: Vec<u8>) -> Option<Vec<u8>> {
+pub fn past(mut start: Vec<u8>) -> Option<Vec<u8>> {
     while let Some(last) = start.pop() {
         if let Some(next) = last.checked_add(1) {
             start.push(next);

@@ -35,7 +35,10 @@ pub(super) fn apply(
     metadata: &Metadata,
 ) -> Result<Bytes> {
     let sort_key = match &projection.sort {
-        Some(sort) => Some(sort_key(sort, Doc::new(doc))?),
+        Some(sort) => {
+            let sorted = metadata.sorted.as_ref().unwrap_or(doc);
+            Some(sort_key(sort, Doc::new(sorted))?)
+        }
         None => None,
     };
     let run = Run {
@@ -216,8 +219,14 @@ impl Run<'_> {
         }
         copy_range(doc, copied, next, out);
         for ((name, child), _) in node.children.iter().zip(&seen).filter(|(_, seen)| !**seen) {
-            if let Child::Meta(meta) = child {
-                out.append(name, self.meta(*meta));
+            match child {
+                Child::Meta(meta) => out.append(name, self.meta(*meta)),
+                Child::Inside(inner) if inner.has_metadata() => {
+                    let open = out.open_document(name);
+                    self.exclude(inner, Doc::EMPTY, way, out)?;
+                    out.close(open);
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -294,6 +303,11 @@ impl Run<'_> {
 
     fn meta(&self, meta: Meta) -> ValueRef<'_> {
         match meta {
+            Meta::IndexKey => self
+                .metadata
+                .index_key
+                .as_ref()
+                .map_or(ValueRef::Missing, |key| ValueRef::Document(Doc::new(key))),
             Meta::RecordId => self
                 .metadata
                 .record_id

@@ -39,12 +39,23 @@ pub enum Flavor {
 pub struct Projection {
     root: Node,
     inclusive: bool,
-    needs_match: bool,
+    needs: Needs,
     /// What `{$meta: "sortKey"}` is the key of, if it occurs.
     sort: Option<Sort>,
     /// Whether the result can be larger than the document.
     grows: bool,
     simple: bool,
+}
+
+/// What a projection needs to know of a document beside its contents.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Needs {
+    /// Which array element the filter matched.
+    pub matched: bool,
+    /// Its place.
+    pub record_id: bool,
+    /// The index key by which it was found.
+    pub index_key: bool,
 }
 
 /// What is known of a document beside its contents.
@@ -54,6 +65,10 @@ pub struct Metadata {
     pub matched: Option<usize>,
     /// `{$meta: "recordId"}`.
     pub record_id: Option<i64>,
+    /// `{$meta: "indexKey"}`.
+    pub index_key: Option<Bytes>,
+    /// What `{$meta: "sortKey"}` is the key of, if not of the document.
+    pub sorted: Option<Bytes>,
 }
 
 impl Projection {
@@ -80,9 +95,22 @@ impl Projection {
         parse::parse(spec, flavor, sort, cx)
     }
 
-    /// Whether it needs to know which array element the filter matched.
-    pub fn needs_match(&self) -> bool {
-        self.needs_match
+    /// What it needs to know of a document beside its contents.
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+
+    /// What is left of it for a query with `returnKey`: it adds its sort keys, and nothing else, to index keys.
+    #[must_use]
+    pub fn of_keys(&self) -> Projection {
+        Projection {
+            root: self.root.only_sort_keys(),
+            inclusive: false,
+            needs: Needs::default(),
+            sort: self.sort.clone(),
+            grows: true,
+            simple: false,
+        }
     }
 
     /// Whether it names what is kept, not what is left out.

@@ -3,7 +3,7 @@
 use bstr::ByteSlice;
 
 use super::tree::{Child, Meta, Node, Slice, enter, insert};
-use super::{Flavor, Projection};
+use super::{Flavor, Needs, Projection};
 use crate::catalogue::Entry;
 use crate::expr::{self, Expr};
 use crate::filter::Filter;
@@ -28,6 +28,7 @@ struct Reader<'a> {
     id: Option<bool>,
     has_elem_match: bool,
     has_meta: bool,
+    needs: Needs,
     has_slice: bool,
     has_sort_key: bool,
     has_expression: bool,
@@ -57,6 +58,7 @@ pub(super) fn parse(
         id: None,
         has_elem_match: false,
         has_meta: false,
+        needs: Needs::default(),
         has_slice: false,
         has_sort_key: false,
         has_expression: false,
@@ -263,13 +265,13 @@ impl Reader<'_> {
             ))
         };
         let meta = match name.as_bytes() {
+            b"indexKey" => Meta::IndexKey,
             b"recordId" => Meta::RecordId,
             b"sortKey" => Meta::SortKey,
             b"textScore" => return unavailable("text score"),
             b"geoNearDistance" => return unavailable("$geoNear distance"),
             b"geoNearPoint" => return unavailable("$geoNear point"),
-            b"indexKey"
-            | b"randVal"
+            b"randVal"
             | b"searchHighlights"
             | b"searchScore"
             | b"searchScoreDetails"
@@ -284,6 +286,8 @@ impl Reader<'_> {
         };
         self.has_meta = true;
         self.has_sort_key |= meta == Meta::SortKey;
+        self.needs.index_key |= meta == Meta::IndexKey;
+        self.needs.record_id |= meta == Meta::RecordId;
         insert(&mut self.root, path, Child::Meta(meta))
     }
 
@@ -432,7 +436,10 @@ impl Reader<'_> {
         Ok(Projection {
             root: self.root,
             inclusive,
-            needs_match: self.positional,
+            needs: Needs {
+                matched: self.positional,
+                ..self.needs
+            },
             sort: sort.filter(|_| self.has_sort_key).cloned(),
             grows: self.has_expression || self.has_meta,
             simple,

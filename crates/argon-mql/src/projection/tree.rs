@@ -46,6 +46,7 @@ pub(super) struct Slice {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Meta {
+    IndexKey,
     RecordId,
     SortKey,
     /// What no document here ever has.
@@ -68,6 +69,39 @@ impl Node {
     /// The child called `name`, while the tree is built.
     pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
         self.children.iter().position(|child| child.0 == name)
+    }
+
+    /// Whether metadata is put at this level or below.
+    pub(super) fn has_metadata(&self) -> bool {
+        self.children.iter().any(|(_, child)| match child {
+            Child::Meta(_) => true,
+            Child::Inside(inner) => inner.has_metadata(),
+            _ => false,
+        })
+    }
+
+    /// The tree without all but the sort keys.
+    pub(super) fn only_sort_keys(&self) -> Node {
+        let children = self.children.iter().filter_map(|(name, child)| {
+            let child = match child {
+                Child::Meta(Meta::SortKey) => Child::Meta(Meta::SortKey),
+                Child::Inside(inner) => {
+                    let inner = inner.only_sort_keys();
+                    if inner.children.is_empty() {
+                        return None;
+                    }
+                    Child::Inside(inner)
+                }
+                _ => return None,
+            };
+            Some((name.clone(), child))
+        });
+        let mut node = Node {
+            children: children.collect(),
+            ..Node::default()
+        };
+        node.settle();
+        node
     }
 
     /// Notes what the walk over documents wants to know of each level.

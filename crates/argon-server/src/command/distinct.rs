@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use argon_engine::exec::{Find, Reading, find};
+use argon_engine::exec::{Find, Reading, distinct};
 use argon_mql::filter::Filter;
 use argon_mql::path::{Part, Path};
 use argon_mql::stage::Context;
@@ -67,7 +67,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         reader: &reader,
         spill: cx.spill(true),
     };
-    let mut source = find(&state, cx.request.collection()?, &query)?;
+    let mut source = distinct(&state, cx.request.collection()?, &query, &path)?;
     let mut reply = Reply::ok();
     let array = reply.doc().open_array("values");
     let out = reply.doc();

@@ -6,12 +6,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use argon_engine::exec::{Examined, Find, examine, plan};
+use argon_engine::exec::{
+    Examined, Find, distinct_plan, distinct_records, examine, examine_records, plan,
+};
 use argon_engine::state::{Collection, State};
 use argon_mql::filter::Filter;
-use argon_mql::plan::{Explain, Hint, Plan, PlanIndex};
+use argon_mql::path::Path;
+use argon_mql::plan::{Explain, Hint, Plan, PlanIndex, Purpose};
 use argon_mql::stage::Pipeline;
 use argon_mql::{Doc, DocBuf, Env, ErrorCode, ParseContext, ValueRef};
+use bytes::Bytes;
 
 use super::query::{self, Common};
 use super::{Access, Command, Cx, explain_stages, text};
@@ -47,6 +51,11 @@ struct Planned<'a> {
     collation: Option<Doc<'a>>,
     /// The stage around the query: `UPDATE`, `DELETE`, `COUNT`.
     outer: Option<&'static str>,
+    /// The field whose values are wanted.
+    key: Option<Path>,
+    return_key: bool,
+    /// The projection of what is given back of a document that is changed.
+    fields: Option<Doc<'a>>,
     /// The stages of a pipeline behind the query, as they were written.
     behind: Vec<Doc<'a>>,
     is_pipeline: bool,
@@ -163,6 +172,9 @@ fn planned<'a>(name: &str, command: Doc<'a>) -> Result<Planned<'a>> {
         let_: document("let"),
         collation: document("collation"),
         outer: None,
+        key: None,
+        return_key: false,
+        fields: None,
         behind: Vec::new(),
         is_pipeline: false,
         allow_disk_use: !matches!(command.get("allowDiskUse"), Some(ValueRef::Bool(false))),
@@ -175,18 +187,26 @@ fn planned<'a>(name: &str, command: Doc<'a>) -> Result<Planned<'a>> {
             planned.projection = nonempty(document("projection"));
             planned.skip = number("skip");
             planned.limit = number("limit");
+            planned.return_key = matches!(command.get("returnKey"), Some(ValueRef::Bool(true)));
         }
         "count" => {
             planned.filter = document("query").unwrap_or(Doc::EMPTY);
             planned.outer = Some("COUNT");
         }
-        "distinct" => planned.filter = document("query").unwrap_or(Doc::EMPTY),
+        "distinct" => {
+            planned.filter = document("query").unwrap_or(Doc::EMPTY);
+            planned.key = command
+                .get("key")
+                .and_then(|key| key.as_str())
+                .map(Path::new);
+        }
         "findAndModify" | "findandmodify" => {
             planned.filter = document("query").unwrap_or(Doc::EMPTY);
             planned.sort = nonempty(document("sort"));
             let removes = matches!(command.get("remove"), Some(ValueRef::Bool(true)));
             planned.outer = Some(if removes { "DELETE" } else { "UPDATE" });
-            planned.limit = 1;
+            planned.limit = u64::from(planned.sort.is_some());
+            planned.fields = nonempty(document("fields"));
         }
         "update" | "delete" => {
             let (list, outer) = if name == "update" {
@@ -295,9 +315,16 @@ fn write(
             multikey: &index.multikey,
         })
         .collect();
-    let chosen = match target {
-        Some(target) => plan(target, &filter, &order, hint.as_ref())?,
-        None => Plan::Empty,
+    let chosen = match (target, &planned.key) {
+        (Some(target), Some(key)) => distinct_plan(target, &filter, key)?,
+        (Some(target), None) => plan(target, &filter, &order, hint.as_ref())?,
+        (None, _) => Plan::Empty,
+    };
+    let purpose = match (planned.outer, &planned.key) {
+        (_, Some(key)) => Purpose::Distinct(key),
+        (Some("COUNT"), _) => Purpose::Count,
+        (Some(_), _) => Purpose::Change,
+        (None, _) => Purpose::Documents,
     };
     let explained = Explain {
         clustered: target.is_some_and(|target| target.options.clustered),
@@ -309,6 +336,8 @@ fn write(
         projection: planned.projection,
         skip: planned.skip,
         limit: planned.limit,
+        purpose,
+        return_key: planned.return_key,
     };
     reply.append("explainVersion", text("1"));
     let stages = (!planned.behind.is_empty()).then(|| {
@@ -335,17 +364,11 @@ fn write(
         reply.append(flag, ValueRef::Bool(false));
     }
     let winning = explained.winning_plan();
-    let open = reply.open_document("winningPlan");
-    match planned.outer {
-        Some(outer) => {
-            reply.append("stage", text(outer));
-            let input = reply.open_document("inputStage");
-            reply.append_all(Doc::new(&winning));
-            reply.close(input);
-        }
-        None => reply.append_all(Doc::new(&winning)),
-    }
-    reply.close(open);
+    let looks_at_documents = winning.looks_at_documents;
+    // All documents are counted already.
+    let known_count = planned.outer == Some("COUNT") && filter.is_empty() && hint.is_none();
+    let winning = wrapped(planned, known_count, Doc::new(&winning.stages));
+    reply.append("winningPlan", ValueRef::Document(Doc::new(&winning)));
     let rejected = reply.open_array("rejectedPlans");
     reply.close(rejected);
     reply.close(planner);
@@ -353,10 +376,18 @@ fn write(
     if verbosity >= Verbosity::Stats {
         let enough = (planned.limit > 0 && chosen.covers_sort() | planned.sort.is_none())
             .then(|| planned.limit + planned.skip);
-        let examined = match target {
-            Some(target) => examine(target, &filter, &chosen, enough, env)?,
-            None => Examined::default(),
+        let mut examined = match (target, &planned.key) {
+            (Some(_), _) if known_count => Examined::default(),
+            (Some(target), Some(key)) => {
+                let records = distinct_records(target, filter.clone(), &chosen, key);
+                examine_records(records, enough, env)?
+            }
+            (Some(target), None) => examine(target, &filter, &chosen, enough, env)?,
+            (None, _) => Examined::default(),
         };
+        if !looks_at_documents {
+            examined.documents = 0;
+        }
         let returned = examined.found.saturating_sub(planned.skip);
         let returned = if planned.limit == 0 {
             returned
@@ -372,26 +403,7 @@ fn write(
         reply.append("totalKeysExamined", number(examined.keys));
         reply.append("totalDocsExamined", number(examined.documents));
         let open = reply.open_document("executionStages");
-        match planned.outer {
-            Some(outer) => {
-                reply.append("stage", text(outer));
-                works(reply, 0, examined);
-                let (matched, would) = match outer {
-                    "UPDATE" => ("nMatched", "nWouldModify"),
-                    "DELETE" => ("nWouldDelete", ""),
-                    _ => ("nCounted", ""),
-                };
-                reply.append(matched, number(examined.found));
-                if !would.is_empty() {
-                    reply.append(would, number(examined.found));
-                    reply.append("nWouldUpsert", number(0));
-                }
-                let input = reply.open_document("inputStage");
-                stage_stats(reply, Doc::new(&winning), examined, examined.found);
-                reply.close(input);
-            }
-            None => stage_stats(reply, Doc::new(&winning), examined, returned),
-        }
+        stage_stats(reply, Doc::new(&winning), examined, returned);
         reply.close(open);
         if verbosity == Verbosity::AllPlans {
             let all = reply.open_array("allPlansExecution");
@@ -435,6 +447,30 @@ fn write(
     Ok(())
 }
 
+/// The stages with those around the query: what is done with the documents that it finds.
+fn wrapped(planned: &Planned<'_>, known_count: bool, stages: Doc<'_>) -> Bytes {
+    let mut out = DocBuf::new();
+    if known_count {
+        out.append("stage", text("RECORD_STORE_FAST_COUNT"));
+        return out.finish();
+    }
+    let Some(outer) = planned.outer else {
+        out.append_all(stages);
+        return out.finish();
+    };
+    out.append("stage", text(outer));
+    out.append("inputStage", ValueRef::Document(stages));
+    let Some(fields) = planned.fields else {
+        return out.finish();
+    };
+    let changed = out.finish();
+    let mut out = DocBuf::new();
+    out.append("stage", text("PROJECTION_DEFAULT"));
+    out.append("transformBy", ValueRef::Document(fields));
+    out.append("inputStage", ValueRef::Document(Doc::new(&changed)));
+    out.finish()
+}
+
 /// A stage of the plan with what it did.
 fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u64) {
     let name = stage
@@ -442,7 +478,8 @@ fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u
         .and_then(|name| name.as_str())
         .unwrap_or_default();
     let given = match name {
-        "IXSCAN" => examined.keys,
+        "UPDATE" | "DELETE" | "COUNT" | "RECORD_STORE_FAST_COUNT" => 0,
+        "IXSCAN" | "COUNT_SCAN" | "DISTINCT_SCAN" => examined.keys,
         "CLUSTERED_IXSCAN" | "FETCH" | "COLLSCAN" | "IDHACK" => examined.found,
         _ => returned,
     };
@@ -451,6 +488,20 @@ fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u
             (b"stage", _) => {
                 out.append_element(&element);
                 works(out, given, examined);
+                let mut count = |name: &str, count| out.append(name, number(count));
+                match name {
+                    "UPDATE" => {
+                        count("nMatched", examined.found);
+                        count("nWouldModify", examined.found);
+                        count("nWouldUpsert", 0);
+                    }
+                    "DELETE" => count("nWouldDelete", examined.found),
+                    "COUNT" => {
+                        count("nCounted", examined.found);
+                        count("nSkipped", 0);
+                    }
+                    _ => {}
+                }
             }
             (b"inputStage", ValueRef::Document(input)) => {
                 let open = out.open_document("inputStage");
@@ -461,7 +512,9 @@ fn stage_stats(out: &mut DocBuf, stage: Doc<'_>, examined: Examined, returned: u
         }
     }
     match name {
-        "IXSCAN" => out.append("keysExamined", number(examined.keys)),
+        "IXSCAN" | "COUNT_SCAN" | "DISTINCT_SCAN" => {
+            out.append("keysExamined", number(examined.keys));
+        }
         "CLUSTERED_IXSCAN" | "FETCH" | "COLLSCAN" => {
             out.append("docsExamined", number(examined.documents));
         }

@@ -15,7 +15,7 @@ use super::{Access, Command, Cx, batch};
 use crate::cursor::Tailing;
 use crate::error::{Error, Result};
 use crate::reply::Reply;
-use crate::request::{Argument, is_generic, unknown_field};
+use crate::request::{Argument, is_generic, unknown_field, wrong_type};
 
 pub(super) const COMMAND: Command = Command {
     name: "find",
@@ -97,12 +97,6 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
 
 /// Refuses options that do not go together.
 fn check(arguments: &Arguments<'_>) -> Result<()> {
-    if arguments.return_key {
-        return Err(Error::new(
-            ErrorCode::CommandNotSupported,
-            "option 'find.returnKey' is not supported yet",
-        ));
-    }
     if !arguments.tailable {
         return if arguments.await_data {
             Err(Error::failed_to_parse(
@@ -133,6 +127,8 @@ fn refuse_on_view(arguments: &Arguments<'_>) -> Result<()> {
         "Option min not supported in aggregation."
     } else if !arguments.max.is_empty() {
         "Option max not supported in aggregation."
+    } else if arguments.return_key {
+        "Option returnKey not supported in aggregation."
     } else if arguments.show_record_id {
         "Option showRecordId not supported in aggregation."
     } else {
@@ -195,7 +191,8 @@ fn compile(arguments: &Arguments<'_>, parse: &ParseContext, is_view: bool) -> Re
         limit: arguments.limit,
         hint: query::hint(arguments.hint)?,
         range: Range::new(arguments.min, arguments.max)?,
-        show_record_id: arguments.show_record_id,
+        show_record_id: arguments.show_record_id && !arguments.return_key,
+        return_key: arguments.return_key,
         collation: parse.collation.clone(),
     })
 }
@@ -242,7 +239,11 @@ fn read(body: Doc<'_>) -> Result<Arguments<'_>> {
             b"awaitData" => arguments.await_data = argument.bool()?,
             b"min" => arguments.min = argument.document()?,
             b"max" => arguments.max = argument.document()?,
-            b"returnKey" => arguments.return_key = argument.bool()?,
+            // Unlike its neighbours it takes no numbers.
+            b"returnKey" => match element.value() {
+                ValueRef::Bool(value) => arguments.return_key = value,
+                value => return Err(wrong_type("find.returnKey", &value, "bool")),
+            },
             b"showRecordId" => arguments.show_record_id = argument.bool()?,
             // The oplog is none of ours, and there are no shards that could be missing.
             b"oplogReplay" | b"allowPartialResults" => {

@@ -48,6 +48,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use argon_mql::{ErrorCode, ValueRef};
 use bytes::Bytes;
@@ -112,6 +113,7 @@ const COMMANDS: &[Command] = &[
     coll_mod::COMMAND,
     coll_stats::COMMAND,
     refused::COMMIT_TRANSACTION,
+    administration::COMPACT,
     diagnostic::CONNECTION_STATUS,
     diagnostic::CONN_POOL_STATS,
     diagnostic::CONN_POOL_SYNC,
@@ -175,6 +177,7 @@ const COMMANDS: &[Command] = &[
     administration::PLAN_CACHE_LIST_FILTERS,
     administration::PROFILE,
     session::REFRESH_SESSIONS,
+    administration::RE_INDEX,
     rename_collection::COMMAND,
     cluster::REPL_SET_GET_STATUS,
     authentication::ROLES_INFO,
@@ -268,6 +271,7 @@ pub(crate) async fn run(
     request: &Request,
 ) -> (Bytes, Option<Request>) {
     shared.counters.requests.fetch_add(1, Ordering::Relaxed);
+    let start = Instant::now();
     let running = shared.operations.start(connection, request);
     let cx = Cx {
         shared,
@@ -294,7 +298,26 @@ pub(crate) async fn run(
         }
     };
     shared.until_known(&request.database).await;
-    (reply.finish(failed, shared.engine.cluster_time()), next)
+    let reply = reply.finish(failed, shared.engine.cluster_time());
+    let took = start.elapsed();
+    let name = request.name();
+    if let Some(namespace) = namespace(request, &name) {
+        shared.latencies.count(&namespace, &name, took);
+    }
+    shared
+        .slow_log
+        .note(connection, request, &name, took, reply.len());
+    (reply, next)
+}
+
+/// The namespace that a command is about, if that is a collection.
+fn namespace(request: &Request, name: &str) -> Option<String> {
+    let collection = match request.subject() {
+        ValueRef::String(_) => request.collection().ok()?,
+        _ if name == "getMore" => request.doc().get("collection")?.as_str()?,
+        _ => return None,
+    };
+    Some([&request.database, ".", collection].concat())
 }
 
 async fn dispatch(cx: &Cx<'_>) -> Result<Reply> {

@@ -28,7 +28,6 @@ fn not_supported(cx: &Cx<'_>) -> Result<Reply> {
 }
 
 const USERS: &str = "Not supported yet: Argon has no users.";
-const REWRITE: &str = "Not supported: a collection has no file of its own that could be rewritten.";
 
 /// They all answer `CommandNotSupported`. Sorted as [`super::COMMANDS`] is.
 pub(super) const COMMANDS: &[Command] = &[
@@ -43,7 +42,6 @@ pub(super) const COMMANDS: &[Command] = &[
         &[],
         "Not supported: the log is written by commands only.",
     ),
-    refused("compact", &[], REWRITE),
     refused(
         "compactStructuredEncryptionData",
         &[],
@@ -85,7 +83,6 @@ pub(super) const COMMANDS: &[Command] = &[
         &[],
         "Not supported: name an index with a hint.",
     ),
-    refused("reIndex", &["reindex"], REWRITE),
     refused("revokePrivilegesFromRole", &[], USERS),
     refused("revokeRolesFromRole", &[], USERS),
     refused("revokeRolesFromUser", &[], USERS),

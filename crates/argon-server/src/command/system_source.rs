@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::diagnostic::{host, running_operations};
 use super::{Cx, coll_stats, text};
 use crate::error::{Error, Result};
-use crate::request::Argument;
+use crate::request::{Argument, unknown_field};
 use crate::server::now_ms;
 
 /// A reader for a pipeline that begins with documents of the server.
@@ -102,6 +102,16 @@ fn stats(
         .filter_map(|part| asked.element(part.as_bytes()))
     {
         let what = element.key();
+        if what == "latencyStats" {
+            let histograms = histograms(element.value())?;
+            // MongoDB names it once more here.
+            doc.append("ns", text(namespace));
+            let stats = doc.open_document("latencyStats");
+            let latency = cx.shared.latencies.get(namespace);
+            latency.append_to(&mut doc, histograms);
+            doc.close(stats);
+            continue;
+        }
         let collection = collection.ok_or_else(|| {
             Error::new(
                 ErrorCode::NamespaceNotFound,
@@ -135,6 +145,32 @@ fn stats(
         }
     }
     Ok(doc.finish())
+}
+
+/// Reads the options of `latencyStats`.
+fn histograms(options: ValueRef<'_>) -> Result<bool> {
+    let Some(options) = options.as_document() else {
+        return Ok(false);
+    };
+    let mut histograms = false;
+    for element in options.iter() {
+        match (&**element.key(), element.value()) {
+            (b"histograms", ValueRef::Bool(value)) => histograms = value,
+            (b"histograms", value) => {
+                return Err(Error::new(
+                    ErrorCode::TypeMismatch,
+                    format!(
+                        "Field 'histograms' should be a boolean value, but found: {}",
+                        value.type_name()
+                    ),
+                ));
+            }
+            _ => {
+                return Err(unknown_field("$collStats.latencyStats", element.key()));
+            }
+        }
+    }
+    Ok(histograms)
 }
 
 fn indexes(cx: &Cx<'_>, collection: &Collection) -> Vec<Bytes> {

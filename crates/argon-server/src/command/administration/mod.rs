@@ -8,6 +8,7 @@ mod kill_op;
 mod parameters;
 mod plan_cache;
 mod profile;
+mod rebuild;
 mod shutdown;
 mod small;
 
@@ -18,5 +19,6 @@ pub use parameters::entries as parameters;
 pub(super) use parameters::{GET_PARAMETER, SET_PARAMETER};
 pub(super) use plan_cache::{PLAN_CACHE_CLEAR, PLAN_CACHE_CLEAR_FILTERS, PLAN_CACHE_LIST_FILTERS};
 pub(super) use profile::COMMAND as PROFILE;
+pub(super) use rebuild::{COMPACT, RE_INDEX};
 pub(super) use shutdown::COMMAND as SHUTDOWN;
 pub(super) use small::{GET_DEFAULT_RW_CONCERN, INVALIDATE_USER_CACHE, LOG_ROTATE};

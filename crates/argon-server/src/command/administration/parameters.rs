@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use argon_mql::catalogue::Entry;
+use argon_mql::spill::STAGE_BYTES_MAX;
 use argon_mql::{DocBuf, ValueRef};
 
 use crate::command::{Access, Command, Cx};
@@ -23,11 +24,14 @@ pub(in crate::command) const SET_PARAMETER: Command = Command {
     name: "setParameter",
     aliases: &[],
     access: Access::AdminDatabase,
-    help: "Changes a parameter; only ttlMonitorSleepSecs can be changed while the server runs.",
+    help: "Changes a parameter; cursorTimeoutMillis and ttlMonitorSleepSecs can be changed while the server runs.",
     run: |cx| Box::pin(std::future::ready(set(cx))),
 };
 
-/// How often documents are looked for that have expired; the one parameter that can be changed.
+/// How long an unused cursor is kept.
+const CURSOR_TIMEOUT: &str = "cursorTimeoutMillis";
+
+/// How often documents are looked for that have expired.
 const TTL_SECONDS: &str = "ttlMonitorSleepSecs";
 
 type Show = fn(&Cx<'_>, &str, &mut DocBuf);
@@ -41,8 +45,8 @@ const PARAMETERS: &[(&str, Show)] = &[
         let none = out.open_array(name);
         out.close(none);
     }),
-    ("cursorTimeoutMillis", |_, name, out| {
-        let ms = i64::try_from(crate::cursor::TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+    (CURSOR_TIMEOUT, |cx, name, out| {
+        let ms = cx.shared.cursor_timeout_ms.load(Ordering::Relaxed);
         out.append(name, ValueRef::Int64(ms));
     }),
     ("enableTestCommands", |cx, name, out| {
@@ -53,6 +57,13 @@ const PARAMETERS: &[(&str, Show)] = &[
         out.append("version", ValueRef::String("6.0".into()));
         out.close(version);
     }),
+    (
+        "internalQueryMaxBlockingSortMemoryUsageBytes",
+        |_, name, out| {
+            let bytes = i32::try_from(STAGE_BYTES_MAX).unwrap_or(i32::MAX);
+            out.append(name, ValueRef::Int32(bytes));
+        },
+    ),
     ("localLogicalSessionTimeoutMinutes", |_, name, out| {
         out.append(name, ValueRef::Int32(TIMEOUT_MINUTES));
     }),
@@ -126,7 +137,8 @@ fn get(cx: &Cx<'_>) -> Result<Reply> {
         if details {
             let row = found.open_document(name);
             show(cx, "value", &mut found);
-            found.append("settableAtRuntime", ValueRef::Bool(false));
+            let settable = matches!(*name, CURSOR_TIMEOUT | TTL_SECONDS);
+            found.append("settableAtRuntime", ValueRef::Bool(settable));
             found.append("settableAtStartup", ValueRef::Bool(false));
             found.close(row);
         } else {
@@ -147,16 +159,7 @@ fn set(cx: &Cx<'_>) -> Result<Reply> {
     };
     let name = first.key();
     if name == TTL_SECONDS {
-        let seconds = match first.value() {
-            ValueRef::Int32(seconds) => i64::from(seconds),
-            ValueRef::Int64(seconds) => seconds,
-            ValueRef::Double(seconds) => whole(seconds).unwrap_or_default(),
-            _ => {
-                return Err(Error::bad_value(format!(
-                    "Failed validating {TTL_SECONDS}: Unable to coerce value to integral type"
-                )));
-            }
-        };
+        let seconds = number(first.value(), TTL_SECONDS)?;
         let positive = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
         let seconds = positive.ok_or_else(|| {
             Error::bad_value(format!(
@@ -167,12 +170,29 @@ fn set(cx: &Cx<'_>) -> Result<Reply> {
         let was = i32::try_from(was).unwrap_or(i32::MAX);
         return Ok(Reply::ok().with("was", ValueRef::Int32(was)));
     }
+    if name == CURSOR_TIMEOUT {
+        let ms = number(first.value(), CURSOR_TIMEOUT)?;
+        let was = cx.shared.cursor_timeout_ms.swap(ms, Ordering::Relaxed);
+        return Ok(Reply::ok().with("was", ValueRef::Int64(was)));
+    }
     let known = PARAMETERS.iter().any(|(known, _)| name == *known);
     Err(Error::uncoded(if known {
         format!("not allowed to change [{name}] at runtime")
     } else {
         format!("attempted to set unrecognized parameter [{name}], use help:true to see options ")
     }))
+}
+
+/// A parameter's new value, which is a whole number.
+fn number(value: ValueRef<'_>, name: &str) -> Result<i64> {
+    match value {
+        ValueRef::Int32(number) => Ok(i64::from(number)),
+        ValueRef::Int64(number) => Ok(number),
+        ValueRef::Double(number) => Ok(whole(number).unwrap_or_default()),
+        _ => Err(Error::bad_value(format!(
+            "Failed validating {name}: Unable to coerce value to integral type"
+        ))),
+    }
 }
 
 #[cfg(test)]
