@@ -33,6 +33,10 @@ const HEARSAY_MAX: Duration = Duration::from_millis(500);
 /// How often it is read while there are commands.
 const READ: Duration = Duration::from_millis(150);
 
+/// Of a catalogue that is so large that reading it is felt, readings take at most one part in so many of the time, as long as
+/// [`HEARSAY_MAX`] allows.
+const REST: u32 = 20;
+
 /// How long after the last command it is still read.
 const ACTIVE: Duration = Duration::from_secs(10);
 
@@ -105,11 +109,10 @@ pub(crate) async fn listen(shared: Arc<Shared>, mut stopping: watch::Receiver<bo
     let Some(passthrough) = &shared.passthrough else {
         return;
     };
-    let mut timer = tokio::time::interval(READ);
-    timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pause = READ;
     loop {
         tokio::select! {
-            _ = timer.tick() => {}
+            () = tokio::time::sleep(pause) => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
         let hearsay = &passthrough.hearsay;
@@ -117,6 +120,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, mut stopping: watch::Receiver<bo
         if used == 0 || hearsay.now().saturating_sub(used) > micros(ACTIVE) {
             continue;
         }
+        let began = Instant::now();
         let read = tokio::select! {
             read = passthrough.read_catalogue(&shared) => read,
             _ = stopping.wait_for(|stopping| *stopping) => return,
@@ -124,6 +128,9 @@ pub(crate) async fn listen(shared: Arc<Shared>, mut stopping: watch::Receiver<bo
         if let Err(error) = read {
             tracing::debug!(error = error.message, "the catalogue cannot be read");
         }
+        let took = began.elapsed();
+        let longest = HEARSAY_MAX.saturating_sub(2 * took).max(READ);
+        pause = (REST * took).clamp(READ, longest);
     }
 }
 
