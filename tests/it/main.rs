@@ -16,5 +16,6 @@ mod operators;
 mod prefix;
 mod proxies;
 mod startup;
+mod steps;
 mod tidy;
 mod upstream;

@@ -5,6 +5,9 @@
 //! members among each other, are not concerned. Drivers ask a replica set for its members' addresses
 //! and go there; so the links write their own addresses over the servers' in everything that the
 //! servers answer. All ports have five digits, so that lengths stay what they are.
+//!
+//! A network can also be stopped at one exact message ([`Network::stop_at`]): with that a test visits
+//! every durable step of an operation, before and after it.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -18,6 +21,27 @@ use anyhow::{Result, ensure};
 const LENGTH_BYTES: usize = 4;
 /// Larger than `maxMessageSizeBytes`.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Specification OP_MSG: the header (length, request, response to, kind), flags and the kind of the first section.
+const OP_MSG: i32 = 2013;
+const BODY_AT: usize = 21;
+/// Commands that change something. A pipeline does if it has one of [`WRITING_STAGES`].
+const WRITES: &[&str] = &[
+    "collMod",
+    "commitTransaction",
+    "create",
+    "createIndexes",
+    "delete",
+    "drop",
+    "dropDatabase",
+    "dropIndexes",
+    "findAndModify",
+    "insert",
+    "renameCollection",
+    "update",
+];
+const WRITING_STAGES: &[&[u8]] = &[b"$merge", b"$out"];
+/// How often connections look whether their network has stopped.
+const STOPPED_POLL: Duration = Duration::from_millis(20);
 /// Ports above it have five digits.
 const SHORT_PORT_MAX: u16 = 9999;
 
@@ -35,10 +59,20 @@ pub enum Weather {
     Silent,
 }
 
+/// On which side of a write a network stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The server never hears of it.
+    Before,
+    /// The server has done it, and the client does not learn.
+    After,
+}
+
 /// Links to several servers, as one client sees them.
 #[derive(Debug)]
 pub struct Network {
     links: Vec<Link>,
+    trap: Arc<Trap>,
     query: String,
 }
 
@@ -58,12 +92,16 @@ impl Network {
             names.push((server.to_string(), listener.local_addr()?.to_string()));
         }
         let names = Arc::new(names);
+        let trap = Arc::<Trap>::default();
         let links = listeners
             .into_iter()
-            .map(|(server, listener)| Link::run(server, listener, Arc::clone(&names)))
+            .map(|(server, listener)| {
+                Link::run(server, listener, Arc::clone(&names), Arc::clone(&trap))
+            })
             .collect::<Result<_>>()?;
         Ok(Self {
             links,
+            trap,
             query: query.to_owned(),
         })
     }
@@ -91,6 +129,88 @@ impl Network {
             link.set(weather);
         }
     }
+
+    /// Lets `writes` commands that change something pass, and then nothing any more: from that write on, or from its
+    /// answer on.
+    pub fn stop_at(&self, writes: usize, side: Side) {
+        *self.trap.state() = TrapState::Armed(writes, side);
+    }
+
+    /// Returns whether [`Network::stop_at`] has stopped it.
+    #[must_use]
+    pub fn has_stopped(&self) -> bool {
+        *self.trap.state() == TrapState::Stopped
+    }
+
+    /// Closes all connections, and lets everything pass again.
+    pub fn go_on(&self) {
+        self.set(Weather::Refused);
+        *self.trap.state() = TrapState::Off;
+        self.set(Weather::Fine);
+    }
+}
+
+/// Waits for one message.
+#[derive(Debug, Default)]
+struct Trap(Mutex<TrapState>);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum TrapState {
+    #[default]
+    Off,
+    Armed(usize, Side),
+    /// Waits for the answer to a request of a client's port.
+    Answer(u16, i32),
+    Stopped,
+}
+
+impl Trap {
+    fn state(&self) -> MutexGuard<'_, TrapState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at a request of the client at `port`.
+    fn see_request(&self, port: u16, message: &[u8]) {
+        let mut state = self.state();
+        if let TrapState::Armed(left, side) = &mut *state
+            && is_write(message)
+        {
+            match (left.checked_sub(1), *side) {
+                (Some(fewer), _) => *left = fewer,
+                (None, Side::Before) => *state = TrapState::Stopped,
+                (None, Side::After) => *state = TrapState::Answer(port, int32_at(message, 4)),
+            }
+        }
+    }
+
+    /// Looks at an answer to the client at `port`.
+    fn see_answer(&self, port: u16, message: &[u8]) {
+        let mut state = self.state();
+        if *state == TrapState::Answer(port, int32_at(message, 8)) {
+            *state = TrapState::Stopped;
+        }
+    }
+}
+
+/// Tells whether a request changes something.
+fn is_write(message: &[u8]) -> bool {
+    if message.len() <= BODY_AT || int32_at(message, 12) != OP_MSG {
+        return false;
+    }
+    // A document: its length, the first element's type, its name up to a zero.
+    let name = message
+        .get(BODY_AT + 5..)
+        .and_then(|rest| rest.split(|byte| *byte == 0).next());
+    let Some(Ok(name)) = name.map(std::str::from_utf8) else {
+        return false;
+    };
+    let has = |stage: &&[u8]| message.windows(stage.len()).any(|window| window == *stage);
+    WRITES.contains(&name) || name == "aggregate" && WRITING_STAGES.iter().any(has)
+}
+
+fn int32_at(bytes: &[u8], at: usize) -> i32 {
+    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+    word.map_or(0, i32::from_le_bytes)
 }
 
 /// The way to one server.
@@ -104,6 +224,7 @@ pub struct Link {
 struct Shared {
     server: SocketAddr,
     names: Arc<Vec<(String, String)>>,
+    trap: Arc<Trap>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -121,11 +242,13 @@ impl Link {
         server: SocketAddr,
         listener: TcpListener,
         names: Arc<Vec<(String, String)>>,
+        trap: Arc<Trap>,
     ) -> Result<Self> {
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
             server,
             names,
+            trap,
             state: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -190,9 +313,15 @@ impl Shared {
         loop {
             match state.weather {
                 _ if state.closed => return None,
+                Weather::Refused => return None,
+                _ if *self.trap.state() == TrapState::Stopped => {
+                    state = self
+                        .changed
+                        .wait_timeout(state, STOPPED_POLL)
+                        .map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state);
+                }
                 Weather::Fine => return Some(Duration::ZERO),
                 Weather::Slow(delay) => return Some(delay),
-                Weather::Refused => return None,
                 Weather::Silent => {
                     state = self
                         .changed
@@ -219,24 +348,30 @@ impl Shared {
             let stream = stream.try_clone()?;
             self.state().open.push(stream);
         }
+        let port = client.peer_addr()?.port();
         let requests = (client.try_clone()?, server.try_clone()?);
         let shared = Arc::clone(self);
-        thread::spawn(move || shared.pass_on(&requests.0, &requests.1, false));
-        self.pass_on(&server, client, true);
+        thread::spawn(move || shared.pass_on(&requests.0, &requests.1, port, false));
+        self.pass_on(&server, client, port, true);
         Ok(())
     }
 
-    /// Passes messages on until either side closes.
-    fn pass_on(&self, mut from: &TcpStream, mut to: &TcpStream, rename: bool) {
+    /// Passes messages of the client at `port`, or its answers, on until either side closes.
+    fn pass_on(&self, mut from: &TcpStream, mut to: &TcpStream, port: u16, answers: bool) {
         let mut message = Vec::new();
         while read_message(&mut from, &mut message).is_ok() {
+            if answers {
+                self.trap.see_answer(port, &message);
+            } else {
+                self.trap.see_request(port, &message);
+            }
             let Some(delay) = self.wait() else { break };
             thread::sleep(delay);
             // What was sent before the cable was cut does not arrive after it.
             if self.wait().is_none() {
                 break;
             }
-            if rename {
+            if answers {
                 for (server, link) in self.names.iter() {
                     replace(&mut message, server.as_bytes(), link.as_bytes());
                 }
