@@ -1,25 +1,12 @@
-//! A filter out of any document, run over that document; and what the filter prints parses again.
+//! A filter out of any document. `just fuzz filter`
 
 #![no_main]
 
-use argon_mql::filter::failure;
-use argon_mql::value::validate;
-use argon_mql::{Doc, Env, Filter, ParseContext};
-use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
-    if validate(data).is_err() {
-        return;
-    }
-    let cx = ParseContext::new();
-    let env = Env::fixed();
-    let document = Bytes::copy_from_slice(data);
-    let Ok(filter) = Filter::parse(Doc::new(data), &cx) else {
-        return;
-    };
-    let _ = filter.matches(&document, &env);
-    let _ = filter.array_match(&document, &env);
-    let _ = failure(Doc::new(data), &cx, &document, &env);
-    let _ = Filter::parse(Doc::new(&filter.to_doc()), &cx);
+#[path = "../../crates/argon-mql/tests/fuzz_targets/filter.rs"]
+mod target;
+
+fuzz_target!(|bytes: &[u8]| {
+    target::run(bytes);
 });

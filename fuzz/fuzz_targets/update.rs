@@ -1,0 +1,12 @@
+//! An update out of any document. `just fuzz update`
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/argon-mql/tests/fuzz_targets/update.rs"]
+mod target;
+
+fuzz_target!(|bytes: &[u8]| {
+    target::run(bytes);
+});
