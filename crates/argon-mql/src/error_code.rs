@@ -108,6 +108,7 @@ error_codes! {
     217 IncompleteTransactionHistory,
     224 QueryFeatureNotAllowed,
     225 TransactionTooOld,
+    232 MaxSubPipelineDepthExceeded,
     234 RetryChangeStream,
     236 CursorKilled,
     237 CursorInUse,

@@ -10,6 +10,9 @@ use smallvec::SmallVec;
 
 use crate::value::{Doc, FieldName, ValueRef};
 
+/// Most components of a path, as MongoDB limits the nesting of a document.
+pub(crate) const COMPONENTS_MAX: usize = 200;
+
 /// A dotted field path, split into its components once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Path {

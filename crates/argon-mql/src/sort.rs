@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 
 use crate::collation::Collation;
 use crate::index::{self, FIELDS_MAX};
-use crate::path::{Path, may_name_field};
+use crate::path::{COMPONENTS_MAX, Path, may_name_field};
 use crate::value::{Doc, Number, ValueRef, key};
 use crate::{Error, ErrorCode, Result};
 
@@ -255,6 +255,9 @@ fn check_path(path: &[u8]) -> Result<()> {
     }
     if path.ends_with(b".") {
         return Err(Error::location(40353, "FieldPath must not end with a '.'."));
+    }
+    if path.split(|&byte| byte == b'.').count() > COMPONENTS_MAX {
+        return Err(Error::new(ErrorCode::Overflow, "FieldPath is too long"));
     }
     for name in path.split(|&byte| byte == b'.') {
         if name.is_empty() {

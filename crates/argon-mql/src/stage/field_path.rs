@@ -3,12 +3,9 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::path::may_name_field;
+use crate::path::{COMPONENTS_MAX, may_name_field};
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Error, Result};
-
-/// Most components of a path, as MongoDB limits the nesting of a document.
-const COMPONENTS_MAX: usize = 200;
 
 /// A dotted path of non-empty names without `$`.
 #[derive(Clone, Debug, PartialEq, Eq)]

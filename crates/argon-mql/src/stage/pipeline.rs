@@ -71,7 +71,7 @@ impl Pipeline {
     ) -> Result<Pipeline> {
         if depth > DEPTH_MAX {
             return Err(Error::new(
-                ErrorCode::location(232),
+                ErrorCode::MaxSubPipelineDepthExceeded,
                 format!("Maximum number of nested sub-pipelines exceeded. Limit is {DEPTH_MAX}"),
             ));
         }
@@ -302,10 +302,9 @@ fn stage_documents(stages: Doc<'_>) -> Result<Vec<Spec<'_>>> {
         };
         count += 1;
         if count > STAGES_MAX {
-            return Err(Error::location(
-                7_749_501,
-                format!("Pipeline length must be no longer than {STAGES_MAX} stages"),
-            ));
+            return Err(Error::failed_to_parse(format!(
+                "Pipeline length must be no longer than {STAGES_MAX} stages"
+            )));
         }
         let mut elements = doc.iter();
         let matches = match (elements.next(), elements.next()) {
