@@ -54,7 +54,8 @@ pub(super) fn filter(random: &mut Random) -> String {
     let condition = match random.below(9) {
         0 => word(random),
         1 => format!("{{\"$in\": [{}]}}", random.list(0, 3, word)),
-        2 => format!("{{\"$nin\": [{}]}}", random.list(0, 3, word)),
+        // mongod 6.0.5 answers a distinct with `{$nin: []}` from an index of another collation.
+        2 => format!("{{\"$nin\": [{}]}}", random.list(1, 3, word)),
         3 => format!("{{\"$ne\": {}}}", word(random)),
         4 => format!("{{\"$all\": [{}]}}", random.list(1, 2, word)),
         5 => format!("[{}]", random.list(0, 2, word)),

@@ -32,13 +32,13 @@ const PLAIN: &[(Kind, &str, &[Kind])] = &[
     (Number, "$log10", &[Number]),
     (Number, "$mod", &[Number, Number]),
     (Number, "$multiply", &[Number, Number]),
-    // Open: the last digit of decimals to a power, so whole numbers only.
+    // The last digit of decimals to a power and of angles differs, so whole numbers only.
     (Number, "$pow", &[Integer, Integer]),
     (Number, "$round", &[Number, Integer]),
     (Number, "$sqrt", &[Number]),
     (Number, "$subtract", &[Number, Number]),
     (Number, "$trunc", &[Number, Integer]),
-    (Number, "$atan2", &[Number, Number]),
+    (Number, "$atan2", &[Integer, Integer]),
     (Number, "$degreesToRadians", &[Number]),
     (Number, "$sum", &[Array]),
     (Number, "$avg", &[Array]),
@@ -285,11 +285,10 @@ pub(super) fn expression(random: &mut Random, kind: Kind, depth: usize) -> Strin
     leaf(random, kind)
 }
 
-fn fill(random: &mut Random, template: &str, depth: usize) -> String {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some(at) = rest.find(is_mark(rest)) {
-        let kind = match rest.as_bytes()[at + 1] {
+/// Fills in a template of [`NAMED`].
+pub(super) fn fill(random: &mut Random, template: &str, depth: usize) -> String {
+    random.fill(template, &mut |random, mark| {
+        let kind = match mark {
             b'b' => Bool,
             b'd' => Date,
             b'i' => Integer,
@@ -299,21 +298,8 @@ fn fill(random: &mut Random, template: &str, depth: usize) -> String {
             b's' => Text,
             _ => Any,
         };
-        out.push_str(&rest[..at]);
-        out.push_str(&expression(random, kind, depth));
-        rest = &rest[at + 3..];
-    }
-    out.push_str(rest);
-    out
-}
-
-/// The first mark in `text`, or what is nowhere.
-fn is_mark(text: &str) -> &'static str {
-    ["{b}", "{d}", "{i}", "{l}", "{n}", "{o}", "{s}", "{v}"]
-        .into_iter()
-        .filter_map(|mark| text.find(mark).map(|at| (at, mark)))
-        .min()
-        .map_or("{no mark}", |(_, mark)| mark)
+        expression(random, kind, depth)
+    })
 }
 
 fn leaf(random: &mut Random, kind: Kind) -> String {

@@ -53,11 +53,39 @@ impl Random {
         let items: Vec<String> = (0..count).map(|_| make(self)).collect();
         items.join(", ")
     }
+
+    /// `template` with what `make` gives in place of each mark: a letter in braces, as `{n}`.
+    pub(super) fn fill(
+        &mut self,
+        template: &str,
+        make: &mut dyn FnMut(&mut Self, u8) -> String,
+    ) -> String {
+        let mut out = String::new();
+        let mut rest = template;
+        while let Some(at) = rest
+            .as_bytes()
+            .windows(3)
+            .position(|three| matches!(three, [b'{', mark, b'}'] if mark.is_ascii_alphabetic()))
+        {
+            out.push_str(&rest[..at]);
+            out.push_str(&make(self, rest.as_bytes()[at + 1]));
+            rest = &rest[at + 3..];
+        }
+        out.push_str(rest);
+        out
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_are_filled() {
+        let mut random = Random::part(1, "filter", 2);
+        let filled = random.fill("{\"a\": {n}, \"b\": {}}", &mut |_, mark| mark.to_string());
+        assert_eq!(filled, "{\"a\": 110, \"b\": {}}");
+    }
 
     #[test]
     fn a_seed_repeats() {
