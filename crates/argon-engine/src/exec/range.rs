@@ -123,9 +123,26 @@ impl Range {
             (!min.is_empty()).then(|| key(min)),
             (!max.is_empty()).then(|| key(max)),
         );
-        if let (Some(low), Some(high)) = (&low, &high)
-            && low >= high
-        {
+        // A bound that is not given is that of all keys.
+        let edge = |least: bool| {
+            let mut out = Vec::with_capacity(8);
+            for field in spec.fields() {
+                let value = if least == field.descending {
+                    ValueRef::MaxKey
+                } else {
+                    ValueRef::MinKey
+                };
+                key::append_with(&mut out, value, field.descending, own);
+            }
+            Key::from_slice(&out)
+        };
+        let empty = match (&low, &high) {
+            (Some(low), Some(high)) => low >= high,
+            (Some(low), None) => *low >= edge(false),
+            (None, Some(high)) => edge(true) >= *high,
+            (None, None) => false,
+        };
+        if empty {
             return refuse(
                 51175,
                 "The value provided for min() does not come before the value provided for max() in the hinted index",

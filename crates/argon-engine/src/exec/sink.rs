@@ -26,7 +26,18 @@ pub fn out(
     new_id: &dyn Fn() -> [u8; 12],
     options: &dyn Fn() -> Bytes,
 ) -> Result<()> {
+    writer.refuse_view(collection)?;
     let old = writer.collection(collection).cloned();
+    if old.as_ref().is_some_and(|old| old.options.capped.is_some()) {
+        return Err(Language::location(
+            17152,
+            format!(
+                "namespace '{}' is capped so it can't be used for $out",
+                writer.namespace(collection)
+            ),
+        )
+        .into());
+    }
     let mut created = options();
     if let Some(old) = &old {
         created = with_options_of(&created, Doc::new(&old.options.document));

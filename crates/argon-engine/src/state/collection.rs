@@ -211,19 +211,28 @@ impl Collection {
     /// `namespace` is the name by which error texts call the collection.
     pub fn build_index(&self, spec: Arc<IndexSpec>, namespace: &str) -> Result<Index> {
         let mut index = Index::new(spec);
+        // A build sorts the keys first, so the least of those that are there twice is the one to name.
+        let mut least = None;
         for (record, document) in self.records.iter() {
             let keys = index.keys(document)?;
             if index.spec.unique() {
                 for key in &keys.keys {
-                    if index.holder(key, Some(*record)).is_some() {
-                        let duplicate = index.spec.duplicate(namespace, Doc::new(document), key);
-                        return Err(duplicate.into_error());
+                    if least.as_ref().is_none_or(|(least, _)| key < least)
+                        && index.holder(key, Some(*record)).is_some()
+                    {
+                        least = Some((key.clone(), document));
                     }
                 }
             }
             index.insert(&keys, *record);
         }
-        Ok(index)
+        match least {
+            Some((key, document)) => {
+                let duplicate = index.spec.duplicate(namespace, Doc::new(document), &key);
+                Err(duplicate.into_error())
+            }
+            None => Ok(index),
+        }
     }
 
     /// Adds a built index.

@@ -289,9 +289,19 @@ impl Operator for Switch {
             self.branches.truncate(at + 1);
             self.default = None;
         }
-        for (case, then) in &mut self.branches {
+        // Nor is what a case leads to that is known not to hold, nor what stands behind one that is known to.
+        for at in 0..self.branches.len() {
+            let (case, then) = &mut self.branches[at];
             visit(case)?;
-            visit(then)?;
+            match case.as_constant().map(|value| truthy(value.as_ref())) {
+                Some(false) => {}
+                Some(true) => {
+                    visit(then)?;
+                    self.branches.truncate(at + 1);
+                    break;
+                }
+                None => visit(then)?,
+            }
         }
         Ok(())
     }

@@ -59,6 +59,9 @@ enum State<'d> {
     Done(Option<ValueRef<'d>>),
     /// At a value from which the components from `rest` on are to be followed.
     At { value: ValueRef<'d>, rest: usize },
+    /// At an array that a position at the end of the path picked: it is a value as it is, and is one of the arrays
+    /// of which there may be but one.
+    Whole(Doc<'d>),
     /// At an array which the components from `rest` on (none, at the end of the path) enter.
     Array { array: Doc<'d>, rest: usize },
 }
@@ -80,8 +83,10 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
             if let State::At { value, rest } = *state {
                 *state = self.follow(index, value, rest);
             }
-            let State::Array { array, rest } = *state else {
-                continue;
+            let (array, rest) = match *state {
+                State::Array { array, rest } => (array, rest),
+                State::Whole(array) => (array, self.path(index).parts().len()),
+                State::Done(_) | State::At { .. } => continue,
             };
             if self.refuse_arrays {
                 return Err(self.array_in_hashed(index, rest));
@@ -147,6 +152,13 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
     fn enter(&mut self, mut states: States<'d>, array: Doc<'d>) -> Result<()> {
         let mut by_item: SmallVec<[usize; 4]> = SmallVec::new();
         for index in 0..states.len() {
+            if let State::Whole(array) = states[index] {
+                states[index] = State::Done(Some(if array.is_empty() {
+                    ValueRef::Undefined
+                } else {
+                    ValueRef::Array(array)
+                }));
+            }
             let State::Array { rest, .. } = states[index] else {
                 continue;
             };
@@ -219,11 +231,10 @@ impl<'p, 'd> Expansion<'_, 'p, 'd> {
         }
         let rest = rest + 1;
         Ok(Some(if rest == parts.len() {
-            // An item picked by position is not taken apart again, but an empty array is undefined there too.
-            State::Done(Some(match item {
-                ValueRef::Array(inner) if inner.is_empty() => ValueRef::Undefined,
-                item => item,
-            }))
+            match item {
+                ValueRef::Array(inner) => State::Whole(inner),
+                item => State::Done(Some(item)),
+            }
         } else {
             State::At { value: item, rest }
         }))

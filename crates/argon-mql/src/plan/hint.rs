@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Direction, PlanIndex};
 use crate::value::{Doc, Number, ValueRef};
-use crate::{Error, Result};
+use crate::{Error, ErrorCode, Result};
 
 /// Which index a command shall use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,20 +43,23 @@ impl Hint {
 
     /// The position of the index meant.
     pub(super) fn find(&self, indexes: &[PlanIndex<'_>]) -> Result<usize> {
-        indexes
-            .iter()
-            .position(|index| {
-                !index.spec.hidden()
-                    && match self {
-                        Hint::Name(name) => index.spec.name() == name,
-                        Hint::Pattern(pattern) => index.spec.has_pattern(Doc::new(pattern)),
-                        Hint::Natural(_) => false,
-                    }
-            })
-            .ok_or_else(|| {
-                Error::bad_value(
-                    "planner returned error :: caused by :: hint provided does not correspond to an existing index",
-                )
-            })
+        let mut named = indexes.iter().enumerate().filter(|(_, index)| {
+            !index.spec.hidden()
+                && match self {
+                    Hint::Name(name) => index.spec.name() == name,
+                    Hint::Pattern(pattern) => index.spec.has_pattern(Doc::new(pattern)),
+                    Hint::Natural(_) => false,
+                }
+        });
+        match (named.next(), named.next()) {
+            (Some((at, _)), None) => Ok(at),
+            (None, _) => Err(Error::bad_value(
+                "planner returned error :: caused by :: hint provided does not correspond to an existing index",
+            )),
+            (Some(_), Some(_)) => Err(Error::new(
+                ErrorCode::IndexNotFound,
+                "planner returned error :: caused by :: Hint matched multiple indexes, must hint by index name.",
+            )),
+        }
     }
 }

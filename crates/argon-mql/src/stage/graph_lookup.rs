@@ -26,6 +26,8 @@ struct GraphLookup {
     start: Expr,
     connect_from: FieldPath,
     connect_to: FieldPath,
+    /// Whether a document has something at `connect_to`.
+    has_target: Filter,
     output: FieldPath,
     depth_max: Option<u64>,
     depth_field: Option<FieldPath>,
@@ -100,8 +102,14 @@ pub(super) fn parse(
             "$graphLookup requires 'from', 'as', 'startWith', 'connectFromField', and 'connectToField' to be specified.",
         ));
     };
+    let mut exists = DocBuf::new();
+    let open = exists.open_document(connect_to.text());
+    exists.append("$exists", ValueRef::Bool(true));
+    exists.close(open);
+    let has_target = Filter::parse(Doc::new(&exists.finish()), context.cx)?;
     out.push(Box::new(GraphLookup {
         from,
+        has_target,
         start,
         connect_from,
         connect_to,
@@ -222,7 +230,8 @@ impl GraphSource {
                 {
                     continue;
                 }
-                if has_null && lacks(&found, &stage.connect_to) {
+                // Null does not lead to where there is nothing, as it would in a filter.
+                if has_null && !stage.has_target.matches(&found, cx.env)? {
                     continue;
                 }
                 if !reached.add(stage, &found, depth)? {
@@ -242,13 +251,6 @@ impl GraphSource {
         }
         Ok(reached.array.finish())
     }
-}
-
-/// Whether `doc` has nothing at `path`: null does not lead there, as it would in a filter.
-fn lacks(doc: &Bytes, path: &FieldPath) -> bool {
-    let mut values: SmallVec<[ValueRef<'_>; 2]> = SmallVec::new();
-    collect_values(Doc::new(doc), path, &mut values);
-    values.is_empty()
 }
 
 /// The documents reached so far.

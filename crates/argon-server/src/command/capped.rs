@@ -172,7 +172,7 @@ fn options(source: Doc<'_>, size: u64) -> Bytes {
     options.append("capped", ValueRef::Bool(true));
     options.append("size", number(size));
     for element in source.iter() {
-        if !matches!(&**element.key(), b"uuid" | b"capped" | b"size" | b"max") {
+        if !matches!(&**element.key(), b"uuid" | b"capped" | b"size") {
             options.append_element(&element);
         }
     }

@@ -6,7 +6,7 @@ use argon_engine::state::Options;
 use argon_mql::{Doc, DocBuf, ErrorCode, ValueRef};
 use bytes::Bytes;
 
-use super::collection_options::{check_view, one_of, words};
+use super::collection_options::{at_least_one, capped_bytes, check_view, number, one_of, words};
 use super::{Access, Command, Cx, write};
 use crate::error::{Error, Result};
 use crate::reply::Reply;
@@ -28,7 +28,15 @@ struct Arguments<'a> {
     action: Option<&'a str>,
     view_on: Option<&'a str>,
     pipeline: Option<Doc<'a>>,
+    capped_size: Option<i64>,
+    capped_max: Option<i64>,
 }
+
+/// Source: MongoDB manual, "collMod", "Resize a Capped Collection": at most one pebibyte.
+const CAPPED_BYTES_MAX: i64 = 1 << 50;
+
+/// Source: MongoDB manual, "collMod", "Resize a Capped Collection": fewer than 2^31 documents.
+const CAPPED_DOCUMENTS_MAX: i64 = i32::MAX as i64;
 
 async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let collection = cx.request.collection()?;
@@ -46,6 +54,19 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
             b"validationAction" => arguments.action = Some(one_of(&argument, actions)?),
             b"viewOn" => arguments.view_on = Some(argument.string()?),
             b"pipeline" => arguments.pipeline = Some(argument.array()?),
+            b"cappedSize" if element.value().is_nullish() => {}
+            b"cappedSize" => {
+                let size = at_least_one("cappedSize", argument.integer()?)?;
+                check_most("cappedSize", size, "<=", CAPPED_BYTES_MAX)?;
+                arguments.capped_size = Some(capped_bytes(size));
+            }
+            b"cappedMax" if element.value().is_nullish() => {}
+            b"cappedMax" => {
+                let max = argument.integer()?;
+                check_most("cappedMax", max, "<", CAPPED_DOCUMENTS_MAX)?;
+                // No bound is the greatest one.
+                arguments.capped_max = Some(if max <= 0 { CAPPED_DOCUMENTS_MAX } else { max });
+            }
             key if is_generic(key) => {}
             _ => return Err(unknown_field("collMod", element.key())),
         }
@@ -73,6 +94,25 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                 "option only supported on a view: viewOn",
             ));
         }
+        let unfit = [
+            ("index", arguments.index.is_some()),
+            ("validator", arguments.validator.is_some()),
+            ("validationLevel", arguments.level.is_some()),
+            ("validationAction", arguments.action.is_some()),
+        ];
+        if let Some((option, _)) = unfit.iter().find(|(_, given)| is_view && *given) {
+            return Err(Error::new(
+                ErrorCode::InvalidOptions,
+                format!("option not supported on a view: {option}"),
+            ));
+        }
+        let resizes = arguments.capped_size.is_some() || arguments.capped_max.is_some();
+        if resizes && target.options.capped.is_none() {
+            return Err(Error::new(
+                ErrorCode::InvalidOptions,
+                "Collection must be capped.",
+            ));
+        }
         if let Some(index) = arguments.index {
             modify_index(writer, &target.name, index, reply.doc())?;
         }
@@ -90,6 +130,7 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
                     collection,
                     &view.on,
                     Doc::new(&stages),
+                    target.options.collation.as_deref(),
                     writer.state(),
                 )?;
             }
@@ -127,6 +168,14 @@ fn changed(arguments: &Arguments<'_>, options: &Arc<Options>) -> Bytes {
             set.push((key, text(value)));
         }
     }
+    for (key, value) in [
+        ("size", arguments.capped_size),
+        ("max", arguments.capped_max),
+    ] {
+        if let Some(value) = value {
+            set.push((key, Some(argon_mql::Value::copy_of(number(value)))));
+        }
+    }
     if let Some(on) = arguments.view_on {
         set.push(("viewOn", text(Some(on))));
     }
@@ -151,8 +200,14 @@ fn changed(arguments: &Arguments<'_>, options: &Arc<Options>) -> Bytes {
             Some((key, Some(value))) => out.append(key, value.as_ref()),
             Some((_, None)) => {}
         }
+        if field.key() == "size"
+            && old.element(b"max").is_none()
+            && let Some(max) = arguments.capped_max
+        {
+            out.append("max", number(max));
+        }
     }
-    for (key, value) in &set {
+    for (key, value) in set.iter().filter(|(key, _)| *key != "max") {
         if let Some(value) = value
             && old.element(key.as_bytes()).is_none()
         {
@@ -172,6 +227,35 @@ fn modify_index(
         .collection(collection)
         .cloned()
         .ok_or_else(not_found)?;
+    if index.get("name").is_none() && index.get("keyPattern").is_none() {
+        return Err(Error::new(
+            ErrorCode::InvalidOptions,
+            "Must specify either index name or key pattern.",
+        ));
+    }
+    let expiry = match index.get("expireAfterSeconds") {
+        Some(ValueRef::Int32(seconds)) => Some(seconds),
+        Some(ValueRef::Int64(seconds)) => i32::try_from(seconds).ok(),
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, as in MongoDB")]
+        Some(ValueRef::Double(seconds)) => Some(seconds as i32),
+        _ => None,
+    };
+    let hidden = match index.get("hidden") {
+        Some(ValueRef::Bool(hidden)) => Some(hidden),
+        _ => None,
+    };
+    if expiry.is_none() && hidden.is_none() {
+        return Err(Error::new(
+            ErrorCode::InvalidOptions,
+            "no expireAfterSeconds, hidden, unique, or prepareUnique field",
+        ));
+    }
+    if expiry.is_some_and(|seconds| seconds < 0) {
+        return Err(Error::new(
+            ErrorCode::InvalidOptions,
+            "TTL index 'expireAfterSeconds' option cannot be less than 0",
+        ));
+    }
     let found =
         target
             .indexes()
@@ -194,23 +278,6 @@ fn modify_index(
             ),
         ));
     };
-    let expiry = match index.get("expireAfterSeconds") {
-        Some(ValueRef::Int32(seconds)) => Some(seconds),
-        Some(ValueRef::Int64(seconds)) => i32::try_from(seconds).ok(),
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, as in MongoDB")]
-        Some(ValueRef::Double(seconds)) => Some(seconds as i32),
-        _ => None,
-    };
-    let hidden = match index.get("hidden") {
-        Some(ValueRef::Bool(hidden)) => Some(hidden),
-        _ => None,
-    };
-    if expiry.is_none() && hidden.is_none() {
-        return Err(Error::new(
-            ErrorCode::InvalidOptions,
-            "no expireAfterSeconds, hidden, unique, or prepareUnique field",
-        ));
-    }
     let long = |seconds: i32| ValueRef::Int64(seconds.into());
     if let Some(new) = expiry.filter(|new| found.spec.expire_after_seconds() != Some(*new)) {
         if let Some(old) = found.spec.expire_after_seconds() {
@@ -225,6 +292,17 @@ fn modify_index(
     let spec = found.spec.modified(expiry, hidden);
     writer.modify_index(collection, found.spec.name(), &Arc::new(spec))?;
     Ok(())
+}
+
+fn check_most(name: &str, number: i64, sign: &str, most: i64) -> Result<()> {
+    if number <= most {
+        return Ok(());
+    }
+    let limit = if sign == "<" { most + 1 } else { most };
+    Err(Error::location(
+        51024,
+        format!("BSON field '{name}' value must be {sign} {limit}, actual value '{number}'"),
+    ))
 }
 
 fn not_found() -> Error {

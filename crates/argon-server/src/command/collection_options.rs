@@ -26,6 +26,7 @@ pub(super) struct Given<'a> {
     view_on: Option<&'a str>,
     pipeline: Option<Doc<'a>>,
     collation: Option<Doc<'a>>,
+    expires: bool,
 }
 
 /// Source: MongoDB manual, "create", `validationLevel`.
@@ -77,10 +78,11 @@ impl<'a> Given<'a> {
                 b"flags" => {
                     argument.integer()?;
                 }
-                b"timeseries"
-                | b"encryptedFields"
-                | b"expireAfterSeconds"
-                | b"changeStreamPreAndPostImages" => {
+                b"expireAfterSeconds" => {
+                    argument.integer()?;
+                    given.expires = true;
+                }
+                b"timeseries" | b"encryptedFields" | b"changeStreamPreAndPostImages" => {
                     return Err(Error::new(
                         ErrorCode::CommandNotSupported,
                         format!("collections with '{}' are not supported", element.key()),
@@ -104,6 +106,20 @@ impl<'a> Given<'a> {
         }
         if self.capped && self.size.is_none() {
             return invalid("the 'size' field is required when 'capped' is true");
+        }
+        match (self.expires, self.clustered) {
+            (true, None) => {
+                return invalid(
+                    "'expireAfterSeconds' is only supported on time-series collections or when the 'clusteredIndex' option is specified",
+                );
+            }
+            (true, Some(_)) => {
+                return Err(Error::new(
+                    ErrorCode::CommandNotSupported,
+                    "clustered collections with 'expireAfterSeconds' are not supported",
+                ));
+            }
+            (false, _) => {}
         }
         if !self.capped && (self.size.is_some() || self.max.is_some()) {
             return invalid(
@@ -150,7 +166,7 @@ impl<'a> Given<'a> {
         let collation = self.collation.map_or(Ok(None), Collation::parse)?;
         if let Some(on) = self.view_on {
             let stages = self.pipeline.unwrap_or(Doc::EMPTY);
-            check_view(namespace, name, on, stages, state)?;
+            check_view(namespace, name, on, stages, collation.as_ref(), state)?;
             out.append("viewOn", ValueRef::String(on.into()));
             out.append("pipeline", ValueRef::Array(stages));
         }
@@ -171,12 +187,14 @@ pub(super) fn capped_bytes(size: i64) -> i64 {
     size.saturating_add(CAPPED_UNIT - 1) / CAPPED_UNIT * CAPPED_UNIT
 }
 
-/// Refuses a view that writes, that cannot be parsed, or that stands on itself.
+/// Refuses a view that writes, that cannot be parsed, that stands on itself, or on views that compare strings
+/// otherwise.
 pub(super) fn check_view(
     namespace: &str,
     name: &str,
     on: &str,
     stages: Doc<'_>,
+    collation: Option<&Collation>,
     state: &State,
 ) -> Result<()> {
     let database = namespace.strip_suffix(name).unwrap_or_default();
@@ -214,10 +232,17 @@ pub(super) fn check_view(
         if seen.contains(&next) {
             continue;
         }
-        if let Some(view) = state
-            .collection(&next)
-            .and_then(|found| found.options.view.as_ref())
+        if let Some(found) = state.collection(&next)
+            && let Some(view) = &found.options.view
         {
+            if found.options.collation.as_deref() != collation {
+                return Err(Error::new(
+                    ErrorCode::OptionNotSupportedOnView,
+                    format!(
+                        "View {namespace} has conflicting collation with view {database}{next}"
+                    ),
+                ));
+            }
             below.push(view.on.clone());
             let stages = view
                 .stages
@@ -258,11 +283,11 @@ fn append_clustered(out: &mut DocBuf, clustered: Doc<'_>) -> Result<()> {
 }
 
 /// A number as small as it can be stored, as MongoDB shows sizes.
-fn number(number: i64) -> ValueRef<'static> {
+pub(super) fn number(number: i64) -> ValueRef<'static> {
     i32::try_from(number).map_or(ValueRef::Int64(number), ValueRef::Int32)
 }
 
-fn at_least_one(name: &str, number: i64) -> Result<i64> {
+pub(super) fn at_least_one(name: &str, number: i64) -> Result<i64> {
     if number >= 1 {
         return Ok(number);
     }

@@ -22,6 +22,10 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     let branch = write::branch(cx).await?;
     write::write(cx, &branch, |writer| {
         let namespace = writer.namespace(collection);
+        if writer.collection(collection).is_some() {
+            let message = format!("Collection {namespace} already exists.");
+            return Err(Error::new(ErrorCode::NamespaceExists, message));
+        }
         let options = given.document(&namespace, collection, writer.state())?;
         Ok(writer.create_collection(collection, options)?)
     })

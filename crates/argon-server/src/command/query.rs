@@ -47,10 +47,18 @@ pub(super) fn collation(
     given: Option<Doc<'_>>,
     collection: Option<&Arc<Collection>>,
 ) -> Result<Option<Arc<Collation>>> {
-    match given {
-        Some(given) => Ok(Collation::parse(given)?.map(Arc::new)),
-        None => Ok(collection.and_then(|collection| collection.options.collation.clone())),
+    let own = collection.and_then(|collection| collection.options.collation.clone());
+    let Some(given) = given else {
+        return Ok(own);
+    };
+    let given = Collation::parse(given)?.map(Arc::new);
+    if given != own && collection.is_some_and(|collection| collection.options.view.is_some()) {
+        return Err(Error::new(
+            ErrorCode::OptionNotSupportedOnView,
+            "Cannot override a view's default collation",
+        ));
     }
+    Ok(given)
 }
 
 /// Accepts the levels that a read of durable, published state meets, which is all but reading at a chosen time.

@@ -76,10 +76,16 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
     }
     let branch = cx.shared.engine.database_for_write(database).await?;
     write::write(cx, &branch, |writer| {
-        if writer.collection(source).is_none() {
+        let Some(found) = writer.collection(source) else {
             return Err(Error::new(
                 ErrorCode::NamespaceNotFound,
                 format!("Source collection {from} does not exist"),
+            ));
+        };
+        if found.options.view.is_some() {
+            return Err(Error::new(
+                ErrorCode::CommandNotSupportedOnView,
+                format!("cannot rename view: {from}"),
             ));
         }
         writer.rename_collection(source, target, drop_target)?;

@@ -62,6 +62,12 @@ async fn run(cx: &Cx<'_>) -> Result<Reply> {
         let message = format!("Collection '{namespace}' does not exist to validate.");
         return Err(Error::new(ErrorCode::NamespaceNotFound, message));
     };
+    if collection.options.view.is_some() {
+        return Err(Error::new(
+            ErrorCode::CommandNotSupportedOnView,
+            "Cannot validate a view",
+        ));
+    }
     let mut reply = Reply::ok();
     let doc = reply.doc();
     doc.append("ns", text(&namespace));
