@@ -2,6 +2,7 @@
 
 mod range;
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -97,6 +98,8 @@ impl Stage for Densify {
             by_key: HashMap::new(),
             ready: VecDeque::new(),
             generated: 0,
+            seen: 0,
+            reached: false,
             finished: false,
         })
     }
@@ -111,6 +114,21 @@ struct Partition {
     values: Vec<Value>,
     /// The next value of the sequence.
     next: Value,
+    /// Where in the sequence that is.
+    place: Place,
+}
+
+/// How far the sequence of a partition has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// Nothing but documents below the lower bound: the sequence goes on from the first of them until one above comes.
+    Below,
+    /// At the lower bound, which is the next value.
+    AtLow,
+    /// Past its first value.
+    Inside,
+    /// mongod 6.0.5 has forgotten the partition: nothing comes behind its documents.
+    Forgotten,
 }
 
 struct DensifySource {
@@ -125,6 +143,10 @@ struct DensifySource {
     /// Documents to give out.
     ready: VecDeque<Bytes>,
     generated: usize,
+    /// How many documents came that have a value.
+    seen: usize,
+    /// Whether the last document is not below the bounds.
+    reached: bool,
     finished: bool,
 }
 
@@ -191,6 +213,7 @@ impl DensifySource {
             self.partitions.push(Partition {
                 values: Vec::new(),
                 next: low.clone(),
+                place: Place::AtLow,
             });
             self.by_key.insert(Arc::from(&[][..]), 0);
         }
@@ -206,36 +229,71 @@ impl DensifySource {
             return Ok(());
         }
         stage.step.check(value.as_ref())?;
+        self.seen += 1;
         let at = match self.by_key.get(&key) {
             Some(at) => *at,
             None => {
-                if !matches!(stage.bounds, Bounds::Full) {
-                    self.close_last()?;
-                }
-                let values = stage
-                    .partition_by
-                    .iter()
-                    .map(|path| Value::copy_of(path.get(Doc::new(&doc))))
-                    .collect();
-                let next = match &stage.bounds {
-                    Bounds::Full => self.least.get_or_insert_with(|| value.clone()).clone(),
-                    Bounds::Partition => value.clone(),
-                    Bounds::Explicit(low, _) => low.clone(),
-                };
-                self.partitions.push(Partition { values, next });
+                let partition = self.partition_of(&doc, &value);
+                self.partitions.push(partition);
                 let at = self.partitions.len() - 1;
                 self.by_key.insert(key, at);
                 at
             }
         };
+        if let Bounds::Explicit(low, _) = &stage.bounds
+            && let Some(partition) = self.partitions.get_mut(at)
+        {
+            let order = compare(value.as_ref(), low.as_ref());
+            self.reached = order.is_ge();
+            if order.is_gt() && matches!(partition.place, Place::Below | Place::Forgotten) {
+                partition.place = Place::AtLow;
+                partition.next.clone_from(low);
+            }
+        }
         self.fill(at, |next| compare(next, value.as_ref()).is_lt())?;
         if let Some(partition) = self.partitions.get_mut(at)
+            && matches!(partition.place, Place::AtLow | Place::Inside)
             && compare(partition.next.as_ref(), value.as_ref()).is_eq()
         {
             partition.next = stage.step.after(&value);
+            partition.place = Place::Inside;
         }
         self.ready.push_back(doc);
         Ok(())
+    }
+
+    /// The partition whose first document is `doc`, with `value`.
+    fn partition_of(&mut self, doc: &Bytes, value: &Value) -> Partition {
+        let stage = &self.stage;
+        let values = stage
+            .partition_by
+            .iter()
+            .map(|path| Value::copy_of(path.get(Doc::new(doc))))
+            .collect();
+        let (next, place) = match &stage.bounds {
+            Bounds::Full => {
+                let least = self.least.get_or_insert_with(|| value.clone());
+                (least.clone(), Place::AtLow)
+            }
+            Bounds::Partition => (value.clone(), Place::AtLow),
+            Bounds::Explicit(low, _) => {
+                let order = compare(value.as_ref(), low.as_ref());
+                // mongod does not note a partition behind a document that is below the bounds, unless it is the first of
+                // all.
+                let noted = self.reached || self.partitions.is_empty();
+                match order {
+                    Ordering::Greater => (low.clone(), Place::AtLow),
+                    _ if !noted => (low.clone(), Place::Forgotten),
+                    Ordering::Equal => (low.clone(), Place::AtLow),
+                    Ordering::Less => (stage.step.after(value), Place::Below),
+                }
+            }
+        };
+        Partition {
+            values,
+            next,
+            place,
+        }
     }
 
     /// Makes documents in partition `at` as long as `wanted` and the bounds allow.
@@ -243,8 +301,15 @@ impl DensifySource {
         let Some(partition) = self.partitions.get_mut(at) else {
             return Ok(());
         };
+        if matches!(partition.place, Place::Below | Place::Forgotten) {
+            return Ok(());
+        }
         while wanted(partition.next.as_ref()) && self.stage.bounds.contain(partition.next.as_ref())
         {
+            if partition.place == Place::AtLow {
+                partition.place = Place::Inside;
+                partition.next = self.stage.step.first(&partition.next);
+            }
             let doc = self.stage.generate(&partition.values, &partition.next)?;
             self.generated += 1;
             if self.generated > GENERATED_MAX {
@@ -262,35 +327,59 @@ impl DensifySource {
         Ok(())
     }
 
-    /// Fills what is left of the last partition, whose documents are all through.
-    fn close_last(&mut self) -> Result<()> {
-        if let Bounds::Explicit(..) = self.stage.bounds
-            && let Some(last) = self.partitions.len().checked_sub(1)
-        {
-            self.fill(last, |_| true)?;
+    /// Fills what is left of all partitions, whose documents are all through.
+    fn finish(&mut self) -> Result<()> {
+        self.finished = true;
+        let stage = Arc::clone(&self.stage);
+        match &stage.bounds {
+            Bounds::Partition => {}
+            Bounds::Full => {
+                let greatest = std::mem::replace(&mut self.greatest, Value::Missing);
+                for at in 0..self.partitions.len() {
+                    self.fill(at, |next| compare(next, greatest.as_ref()).is_le())?;
+                }
+            }
+            // Bounds that are given hold even without documents, and outside of any partition then.
+            Bounds::Explicit(low, _) if self.seen == 0 => {
+                self.ready.push_back(stage.generate(&[], low)?);
+                self.generated += 1;
+                self.partitions.clear();
+                self.partitions.push(Partition {
+                    values: Vec::new(),
+                    next: stage.step.after(low),
+                    place: Place::Inside,
+                });
+                self.fill(0, |_| true)?;
+            }
+            Bounds::Explicit(low, high) => {
+                for at in 0..self.partitions.len() {
+                    self.enter_bounds(at, low);
+                    let may_be_low = self.partitions.get(at).is_some_and(|partition| {
+                        !stage.partition_by.is_empty() && partition.place == Place::AtLow
+                    });
+                    if may_be_low {
+                        self.fill(at, |_| true)?;
+                    } else {
+                        self.fill(at, |next| compare(next, high.as_ref()).is_lt())?;
+                    }
+                }
+            }
         }
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.finished = true;
-        if let Bounds::Full = self.stage.bounds {
-            let greatest = std::mem::replace(&mut self.greatest, Value::Missing);
-            for at in 0..self.partitions.len() {
-                self.fill(at, |next| compare(next, greatest.as_ref()).is_le())?;
-            }
-            return Ok(());
-        }
-        if self.partitions.is_empty()
-            && let Bounds::Explicit(low, _) = &self.stage.bounds
+    /// Lets a partition with nothing but documents below go on from there, or from `low` if that is not as far.
+    fn enter_bounds(&mut self, at: usize, low: &Value) {
+        if let Some(partition) = self.partitions.get_mut(at)
+            && partition.place == Place::Below
         {
-            // Bounds that are given hold even without documents, and outside of any partition then.
-            self.partitions.push(Partition {
-                values: Vec::new(),
-                next: low.clone(),
-            });
+            if compare(partition.next.as_ref(), low.as_ref()).is_lt() {
+                partition.place = Place::AtLow;
+                partition.next = low.clone();
+            } else {
+                partition.place = Place::Inside;
+            }
         }
-        self.close_last()
     }
 }
 

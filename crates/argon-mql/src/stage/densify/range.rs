@@ -60,6 +60,21 @@ impl Step {
             },
         }
     }
+
+    /// The first value that is made at the bound `low`: mongod takes a step back and one forward, so it is of the step's
+    /// type, and on the day on which the month before that may end.
+    pub(super) fn first(&self, low: &Value) -> Value {
+        let before = match (low, self.unit) {
+            (Value::DateTime(millis), Some(unit)) => {
+                Value::DateTime(unit.add(*millis, -self.step.to_i64().unwrap_or(1)))
+            }
+            _ => match Number::from_value(low.as_ref()) {
+                Some(number) => number.subtract(self.step).to_value(),
+                None => return low.clone(),
+            },
+        };
+        self.after(&before)
+    }
 }
 
 impl Bounds {
