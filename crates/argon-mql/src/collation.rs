@@ -271,7 +271,9 @@ impl Spec {
         for element in document.iter() {
             let value = element.value();
             let optional = !matches!(&**element.key(), b"locale" | b"backwards");
-            if optional
+            // A null is no value; of the locale, too, which then is missing.
+            let is_locale = *element.key() == "locale";
+            if (optional || is_locale)
                 && matches!(value, ValueRef::Null)
                 && FIELDS.iter().any(|name| element.key() == *name)
             {

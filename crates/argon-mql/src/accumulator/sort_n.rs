@@ -303,12 +303,22 @@ pub(crate) fn check_n(value: ValueRef<'_>) -> Result<usize> {
             format!("Value for 'n' must be of integral type, but found {value:?}"),
         )
     };
+    let integer = |n: f64| (n.fract() == 0.0 && n.abs() < 9.0e18).then_some(n as i64);
     let n = match value {
         ValueRef::Int32(n) => Some(i64::from(n)),
         ValueRef::Int64(n) => Some(n),
-        ValueRef::Double(n) if n.fract() == 0.0 && n.abs() < 9.0e18 => Some(n as i64),
-        ValueRef::Decimal128(bytes) => Decimal::from_bytes(bytes).to_i64(),
-        ValueRef::Double(_) => None,
+        ValueRef::Double(n) if !n.is_finite() => {
+            return Err(Error::location(
+                31109,
+                format!("Can't coerce out of range value {n} to long"),
+            ));
+        }
+        ValueRef::Double(n) => integer(n),
+        // What is no integer may be too close to one to be told apart as a double.
+        ValueRef::Decimal128(bytes) => {
+            let decimal = Decimal::from_bytes(bytes);
+            decimal.to_i64().or_else(|| integer(decimal.to_f64()))
+        }
         _ => return Err(not_integral(5_787_902)),
     };
     let n = n.ok_or_else(|| not_integral(5_787_903))?;

@@ -45,7 +45,10 @@ fn n_and_input<'s>(call: &Call<'s>) -> Result<(usize, Operand<'s>)> {
         )
     })?;
     let long = super::arithmetic::to_long(number)?;
-    if number.to_i64() != Some(long) {
+    // What is no integer may be too close to one to be told apart as a double.
+    let is_integral = number.to_i64() == Some(long)
+        || matches!(number, Number::Decimal(decimal) if decimal.to_f64().fract() == 0.0);
+    if !is_integral {
         return Err(Error::location(
             5_787_903,
             "Value for 'n' must be of integral type",

@@ -94,14 +94,22 @@ pub(super) fn sharded_data_distribution(
 struct GeoNear;
 
 pub(super) fn geo_near(value: ValueRef<'_>, _: &StageContext<'_>, out: &mut Stages) -> Result<()> {
-    if value
-        .as_document()
-        .and_then(|spec| spec.get("near"))
-        .is_none()
-    {
+    let Some(spec) = value.as_document() else {
+        return Err(Error::location(
+            10065,
+            "invalid parameter: expected an object ($geoNear)",
+        ));
+    };
+    if spec.get("near").is_none() {
         return Err(Error::location(
             5_860_400,
             "$geoNear requires a 'near' argument",
+        ));
+    }
+    if !matches!(spec.get("distanceField"), Some(ValueRef::String(_))) {
+        return Err(Error::location(
+            16606,
+            "$geoNear requires a 'distanceField' option as a String",
         ));
     }
     out.push(Box::new(GeoNear));

@@ -316,6 +316,8 @@ pub(super) fn first_monday(year: i64) -> i64 {
 
 /// The instant of a local day, minutes, seconds and milliseconds, any of which may be out of its range.
 fn millis_of(zone: &Zone, days: i64, minutes: i64, seconds: i64, milliseconds: i64) -> Option<i64> {
+    // mongod adds them up in microseconds.
+    milliseconds.checked_mul(1000)?;
     // Seconds and milliseconds are added as durations, after the zone has been applied.
     let local = days
         .checked_mul(civil::DAY)?
