@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::collation::Collation;
+use crate::value::Places;
 
 /// The surroundings of a parse: which variables may be named, and what the place allows.
 ///
@@ -15,6 +16,8 @@ pub struct ParseContext {
     pub redact: bool,
     /// How strings are compared; none is by bytes.
     pub collation: Option<Arc<Collation>>,
+    /// Which fields leave a place where they are taken away, because a later stage of the pipeline sets them again.
+    pub(crate) places: Option<Arc<Places>>,
 }
 
 impl ParseContext {
@@ -32,5 +35,19 @@ impl ParseContext {
         let mut cx = self.clone();
         cx.variables.extend(names.into_iter().map(Into::into));
         cx
+    }
+
+    /// The same context with another collation.
+    #[must_use]
+    pub fn with_collation(&self, collation: Option<Arc<Collation>>) -> ParseContext {
+        ParseContext {
+            collation,
+            ..self.clone()
+        }
+    }
+
+    /// Whether a field called `name` leaves a place when it is taken away.
+    pub(crate) fn keeps_place(&self, name: &[u8]) -> bool {
+        self.places.as_ref().is_some_and(|places| places.keep(name))
     }
 }

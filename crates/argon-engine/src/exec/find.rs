@@ -108,10 +108,7 @@ pub(super) fn find_in_view(
             .iter()
             .map(|stage| ValueRef::Document(Doc::new(stage))),
     );
-    let cx = ParseContext {
-        collation: query.collation.clone(),
-        ..ParseContext::new()
-    };
+    let cx = ParseContext::new().with_collation(query.collation.clone());
     let pipeline = Pipeline::parse(Doc::new(&stages), &cx)?;
     let source = aggregate(collection, &pipeline, query.hint.as_ref())?;
     let sort = match &query.order {

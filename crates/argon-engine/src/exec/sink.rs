@@ -144,7 +144,7 @@ enum Change<'a> {
     Merge,
     Fail,
     Pipeline {
-        update: Update,
+        update: Box<Update>,
         variables: &'a [(String, argon_mql::expr::Expr)],
     },
 }
@@ -161,7 +161,10 @@ impl Change<'_> {
                 let cx = ParseContext::new().with_variables(names);
                 let stages = ValueRef::Array(Doc::new(stages));
                 let update = Update::parse(stages, &UpdateOptions::default(), &cx)?;
-                Change::Pipeline { update, variables }
+                Change::Pipeline {
+                    update: Box::new(update),
+                    variables,
+                }
             }
         })
     }

@@ -99,10 +99,7 @@ impl Options {
             Some(ValueRef::Document(source))
                 if !source.is_empty() && text("validationLevel") != "off" =>
             {
-                let cx = ParseContext {
-                    collation: collation.clone(),
-                    ..ParseContext::new()
-                };
+                let cx = ParseContext::new().with_collation(collation.clone());
                 Some(Validator {
                     filter: Filter::parse(source, &cx)?,
                     source: document.slice_ref(source.as_bytes()),

@@ -59,8 +59,8 @@ impl Expr {
             Node::Array(items) => fold_all(items)?,
             Node::Object(fields) => {
                 // A fresh tree has one owner.
-                for (_, field) in Arc::get_mut(fields).into_iter().flatten() {
-                    field.fold()?;
+                for field in Arc::get_mut(fields).into_iter().flatten() {
+                    field.expr.fold()?;
                 }
             }
             Node::Operator(operator) => {
@@ -98,7 +98,7 @@ impl Expr {
             Node::Call { args: items, .. } | Node::Array(items) => items
                 .iter()
                 .all(|item| item.is_constant() || item.is_absent()),
-            Node::Object(fields) => fields.iter().all(|(_, field)| field.is_constant()),
+            Node::Object(fields) => fields.iter().all(|field| field.expr.is_constant()),
             _ => false,
         }
     }

@@ -118,8 +118,8 @@ impl Expr {
             Node::Operator(operator) => operator.eval(scope),
             Node::Object(fields) => {
                 let mut out = DocBuf::new();
-                for (name, field) in fields.iter() {
-                    field.append_to(name, &mut out, scope)?;
+                for field in fields.iter() {
+                    field.write(&mut out, scope)?;
                     limit::check_bytes(out.byte_len())?;
                 }
                 Ok(Operand::Owned(Value::Document(out.finish())))
@@ -151,8 +151,8 @@ impl Expr {
         match &self.node {
             Node::Object(fields) => {
                 let open = out.open_document(name);
-                for (name, field) in fields.iter() {
-                    field.append_to(name, out, scope)?;
+                for field in fields.iter() {
+                    field.write(out, scope)?;
                 }
                 out.close(open);
             }
@@ -188,7 +188,7 @@ impl Expr {
     /// The fields and their expressions, if it is an object expression `{a: …, b: …}`.
     pub fn as_object(&self) -> Option<impl Iterator<Item = (&[u8], &Expr)>> {
         match &self.node {
-            Node::Object(fields) => Some(fields.iter().map(|(name, expr)| (&**name, expr))),
+            Node::Object(fields) => Some(fields.iter().map(|field| (&*field.name, &field.expr))),
             _ => None,
         }
     }
@@ -210,7 +210,7 @@ impl Expr {
         match &self.node {
             Node::Constant(_) | Node::Absent | Node::Path(_) => {}
             Node::Call { args: items, .. } | Node::Array(items) => items.iter().for_each(visit),
-            Node::Object(fields) => fields.iter().for_each(|(_, field)| visit(field)),
+            Node::Object(fields) => fields.iter().for_each(|field| visit(&field.expr)),
             Node::Operator(operator) => operator.each(visit),
         }
     }

@@ -9,7 +9,7 @@ use super::path::Path;
 use super::scope::{Operand, Scope};
 use crate::Result;
 use crate::collation::Collation;
-use crate::value::Value;
+use crate::value::{DocBuf, Value};
 
 #[derive(Clone, Debug)]
 pub(super) enum Node {
@@ -26,8 +26,29 @@ pub(super) enum Node {
     },
     /// An operator that parsed itself.
     Operator(Arc<dyn Operator>),
-    Object(Arc<[(Box<[u8]>, Expr)]>),
+    Object(Arc<[Field]>),
     Array(Arc<[Expr]>),
+}
+
+/// A field of an object expression.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub(super) name: Box<[u8]>,
+    pub(super) expr: Expr,
+    /// Whether a missing value leaves a place.
+    pub(super) keeps_place: bool,
+}
+
+impl Field {
+    /// Evaluates it in `scope` into `out`.
+    pub(super) fn write(&self, out: &mut DocBuf, scope: &Scope<'_>) -> Result<()> {
+        let before = out.byte_len();
+        self.expr.append_to(&self.name, out, scope)?;
+        if self.keeps_place && out.byte_len() == before {
+            out.append_place(&self.name);
+        }
+        Ok(())
+    }
 }
 
 /// An operator with named arguments, or one that chooses what to evaluate.

@@ -303,6 +303,8 @@ struct SetField {
     name: Box<[u8]>,
     /// Input and value.
     args: Arc<[Expr; 2]>,
+    /// Whether a missing value leaves a place.
+    keeps_place: bool,
 }
 
 const SET_FIELD: Named = Named {
@@ -318,7 +320,7 @@ const SET_FIELD: Named = Named {
 impl SetField {
     fn parse(operand: ValueRef<'_>, parser: &Parser<'_>) -> Result<Expr> {
         let args = SET_FIELD.parse("$setField", operand, parser)?;
-        SetField::expr("$setField", &args[0], args[1].clone(), args[2].clone())
+        SetField::expr("$setField", &args[0], &args[1], &args[2], parser)
     }
 
     fn parse_unset(operand: ValueRef<'_>, parser: &Parser<'_>) -> Result<Expr> {
@@ -328,15 +330,22 @@ impl SetField {
         };
         let args = ARGS.parse("$unsetField", operand, parser)?;
         let remove = parser.parse(ValueRef::String("$$REMOVE".into()))?;
-        SetField::expr("$unsetField", &args[0], args[1].clone(), remove)
+        SetField::expr("$unsetField", &args[0], &args[1], &remove, parser)
     }
 
-    fn expr(operator: &'static str, name: &Expr, input: Expr, value: Expr) -> Result<Expr> {
+    fn expr(
+        operator: &'static str,
+        name: &Expr,
+        input: &Expr,
+        value: &Expr,
+        parser: &Parser<'_>,
+    ) -> Result<Expr> {
         let name = constant_name(operator, name, 4_161_108, 4_161_106, 4_161_107)?;
         Ok(Expr::operator(SetField {
             operator,
+            keeps_place: parser.cx.keeps_place(&name),
             name,
-            args: Arc::new([input, value]),
+            args: Arc::new([input.clone(), value.clone()]),
         }))
     }
 }
@@ -359,17 +368,21 @@ impl Operator for SetField {
         };
         let value = value.operand(scope)?;
         let mut out = DocBuf::with_capacity(doc.byte_len() + 32);
+        let put = |out: &mut DocBuf| match value.as_ref() {
+            ValueRef::Missing if self.keeps_place => out.append_place(&self.name),
+            value => out.append(&self.name, value),
+        };
         let mut found = false;
-        for element in doc.iter() {
+        for element in doc.iter_with_places() {
             if *element.key() == *self.name {
                 found = true;
-                out.append(element.key(), value.as_ref());
+                put(&mut out);
             } else {
                 out.append_element(&element);
             }
         }
         if !found {
-            out.append(&self.name, value.as_ref());
+            put(&mut out);
         }
         Ok(Value::Document(out.finish()).into())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Expr;
-use super::node::Node;
+use super::node::{Field, Node};
 use super::ops::{self, Function, Op};
 use super::path::{Path, check_field_name, check_variable_name};
 use crate::value::{DEPTH_MAX, Doc, Value, ValueRef};
@@ -104,15 +104,19 @@ impl<'a> Parser<'a> {
             }
             return self.call(first.key(), first.value());
         }
-        let mut fields: Vec<(Box<[u8]>, Expr)> = Vec::new();
+        let mut fields: Vec<Field> = Vec::new();
         for element in doc.iter() {
             let key = element.key();
             check_field_name(key)?;
             let expr = self.parse(element.value())?;
             // The last of two fields of one name wins, at the place of the first.
-            match fields.iter_mut().find(|(name, _)| **name == **key) {
-                Some(field) => field.1 = expr,
-                None => fields.push(((&**key).into(), expr)),
+            match fields.iter_mut().find(|field| *field.name == **key) {
+                Some(field) => field.expr = expr,
+                None => fields.push(Field {
+                    name: (&**key).into(),
+                    expr,
+                    keeps_place: self.cx.keeps_place(key),
+                }),
             }
         }
         Ok(Expr {

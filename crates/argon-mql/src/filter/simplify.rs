@@ -14,7 +14,7 @@ use super::tree::{Leaf, Node, Predicate};
 
 impl Node {
     /// All of `nodes`.
-    pub(super) fn and(nodes: Vec<Node>) -> Node {
+    pub(crate) fn and(nodes: Vec<Node>) -> Node {
         let nodes = match single(nodes) {
             Ok(only) => return only,
             Err(nodes) => nodes,
@@ -71,7 +71,7 @@ impl Node {
     }
 
     /// Not `node`.
-    pub(super) fn not(node: Node) -> Node {
+    pub(crate) fn not(node: Node) -> Node {
         match node {
             node @ Node::Always(_) => Node::Nor(vec![node]),
             node => Node::Not(Box::new(node)),

@@ -9,7 +9,7 @@ use super::{Metadata, Projection};
 use crate::expr::Scope;
 use crate::filter::Filter;
 use crate::update::copy_range;
-use crate::value::{Doc, DocBuf, Element, Value, ValueRef};
+use crate::value::{Doc, DocBuf, Element, Places, Value, ValueRef};
 use crate::{Env, Error, Result};
 
 /// One document's pass.
@@ -17,6 +17,7 @@ struct Run<'a> {
     scope: Scope<'a>,
     metadata: &'a Metadata,
     sort_key: Option<Value>,
+    places: Option<&'a Places>,
 }
 
 /// How a level was reached.
@@ -45,6 +46,7 @@ pub(super) fn apply(
         scope: Scope::new(doc, env),
         metadata,
         sort_key,
+        places: projection.places.as_deref(),
     };
     let way = Way {
         pending: true,
@@ -96,7 +98,13 @@ impl Run<'_> {
         }
         for ((name, child), _) in node.children.iter().zip(&seen).filter(|(_, seen)| !**seen) {
             match child {
-                Child::Computed(expr) => expr.append_to(name, out, &self.scope)?,
+                Child::Computed(expr) => {
+                    let before = out.byte_len();
+                    expr.append_to(name, out, &self.scope)?;
+                    if out.byte_len() == before {
+                        self.leave_place(name, out);
+                    }
+                }
                 Child::Meta(meta) => out.append(name, self.meta(*meta)),
                 Child::ElemMatch(filter) => {
                     if let Some(element) = doc.element(name) {
@@ -147,7 +155,7 @@ impl Run<'_> {
                 self.include(node, Doc::EMPTY, way, out)?;
                 out.close(open);
             }
-            _ => {}
+            _ => self.leave_place(element.key(), out),
         }
         Ok(())
     }
@@ -198,7 +206,7 @@ impl Run<'_> {
         // Elements from here to the current one are kept and not yet copied.
         let mut copied = 4;
         let mut next = copied;
-        for element in doc.iter() {
+        for element in doc.iter_with_places() {
             let here = next;
             next += element.raw().len();
             let Some(at) = node.position(element.key()) else {
@@ -208,7 +216,7 @@ impl Run<'_> {
             copied = next;
             seen[at] = true;
             match &node.children[at].1 {
-                Child::Exclude => {}
+                Child::Exclude => self.leave_place(element.key(), out),
                 Child::Inside(inner) => self.exclude_value(inner, &element, way, out)?,
                 Child::Slice(slice) => slice.write(&element, way, out),
                 Child::ElemMatch(filter) => self.elem_match(filter, &element, out)?,
@@ -230,6 +238,13 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves the place of the field `name`, which is taken away or computed to nothing, if it is asked for later.
+    fn leave_place(&self, name: &[u8], out: &mut DocBuf) {
+        if self.places.is_some_and(|places| places.keep(name)) {
+            out.append_place(name);
+        }
     }
 
     fn exclude_value(

@@ -11,10 +11,13 @@ mod parse;
 mod sort_key;
 mod tree;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::sort::Sort;
-use crate::value::Doc;
+use crate::stage::Paths;
+use crate::value::{Doc, Places};
 use crate::{Env, Error, ErrorCode, ParseContext, Result};
 use tree::Node;
 
@@ -45,6 +48,8 @@ pub struct Projection {
     /// Whether the result can be larger than the document.
     grows: bool,
     simple: bool,
+    /// Which fields leave a place where they are taken away.
+    places: Option<Arc<Places>>,
 }
 
 /// What a projection needs to know of a document beside its contents.
@@ -110,6 +115,7 @@ impl Projection {
             sort: self.sort.clone(),
             grows: true,
             simple: false,
+            places: None,
         }
     }
 
@@ -128,6 +134,11 @@ impl Projection {
     pub fn kept_fields(&self) -> Option<impl Iterator<Item = &[u8]>> {
         (self.inclusive && !self.root.computes)
             .then(|| self.root.children.iter().map(|(name, _)| &name[..]))
+    }
+
+    /// Adds the paths that it keeps, or those that it leaves out if it is not inclusive.
+    pub(crate) fn add_paths(&self, paths: &mut Paths) {
+        self.root.add_paths(&mut Vec::new(), paths);
     }
 
     /// What comes back of `doc`. `matched` is the index of the array element that the filter matched.

@@ -443,6 +443,7 @@ impl Reader<'_> {
             sort: sort.filter(|_| self.has_sort_key).cloned(),
             grows: self.has_expression || self.has_meta,
             simple,
+            places: self.cx.places.clone(),
         })
     }
 }

@@ -4,6 +4,7 @@ use bstr::ByteSlice;
 
 use crate::expr::Expr;
 use crate::filter::Filter;
+use crate::stage::Paths;
 use crate::{Error, Result};
 
 /// Children for which a linear search is the fastest.
@@ -64,6 +65,25 @@ impl Node {
             .binary_search_by(|&at| self.children[at].0[..].cmp(name))
             .ok()
             .map(|found| self.sorted[found])
+    }
+
+    /// Adds the paths of the fields that are kept, computed or left out, below that of `above`, to `paths`.
+    pub(super) fn add_paths(&self, above: &mut Vec<u8>, paths: &mut Paths) {
+        for (name, child) in &self.children {
+            let len = above.len();
+            if len > 0 {
+                above.push(b'.');
+            }
+            above.extend_from_slice(name);
+            match child {
+                Child::Inside(inner) => inner.add_paths(above, paths),
+                Child::Computed(expr) => paths.add_renamed(above, expr),
+                Child::Include | Child::Exclude => paths.add(above),
+                // Not in a pipeline, but for what a stage may not keep either.
+                Child::Slice(_) | Child::ElemMatch(_) | Child::Positional | Child::Meta(_) => {}
+            }
+            above.truncate(len);
+        }
     }
 
     /// The child called `name`, while the tree is built.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::read_fields::{FieldSet, add_fields_of};
 use super::source::Turns;
-use super::{Context, FieldPath, Source, Stage, StageContext};
+use super::{Changes, Context, FieldPath, Paths, Source, Stage, StageContext};
 use crate::expr::{Expr, Scope};
 use crate::filter::Filter;
 use crate::value::{Doc, DocBuf, FieldName, Fields, ValueRef};
@@ -20,7 +20,11 @@ pub(crate) struct FieldTree {
 
 #[derive(Debug)]
 enum Child {
-    Computed(Expr),
+    Computed {
+        expr: Expr,
+        /// Whether a missing value leaves a place.
+        keeps_place: bool,
+    },
     Inside(FieldTree),
 }
 
@@ -64,14 +68,14 @@ impl FieldTree {
     /// whole document.
     fn add_fields(&self, fields: &mut FieldSet) -> bool {
         for (name, child) in &self.children {
-            if matches!(child, Child::Computed(_)) {
+            if matches!(child, Child::Computed { .. }) {
                 fields.remove(name.as_bytes());
             }
         }
         // What is computed below a field keeps the rest of it.
         let below = |(name, child): &(FieldName, Child)| match child {
             Child::Inside(_) => Some(name.as_bytes().to_vec()),
-            Child::Computed(_) => None,
+            Child::Computed { .. } => None,
         };
         fields.extend(self.children.iter().filter_map(below));
         self.add_fields_of_expressions(fields)
@@ -79,14 +83,31 @@ impl FieldTree {
 
     fn add_fields_of_expressions(&self, fields: &mut FieldSet) -> bool {
         self.children.iter().all(|(_, child)| match child {
-            Child::Computed(expr) => add_fields_of(expr, fields),
+            Child::Computed { expr, .. } => add_fields_of(expr, fields),
             Child::Inside(tree) => tree.add_fields_of_expressions(fields),
         })
     }
 
+    /// Adds the paths of the fields, below that of `above`, to `paths`.
+    fn add_paths(&self, above: &mut Vec<u8>, paths: &mut Paths) {
+        for (name, child) in &self.children {
+            let len = above.len();
+            if len > 0 {
+                above.push(b'.');
+            }
+            above.extend_from_slice(name.as_bytes());
+            match child {
+                Child::Computed { expr, .. } => paths.add_computed(above, expr),
+                Child::Inside(tree) => tree.add_paths(above, paths),
+            }
+            above.truncate(len);
+        }
+    }
+
     /// A tree of one field.
-    pub(crate) fn insert(&mut self, path: &FieldPath, expr: Expr) -> Result<()> {
-        self.place(path.names(), Child::Computed(expr))
+    pub(crate) fn insert(&mut self, path: &FieldPath, expr: Expr, keeps_place: bool) -> Result<()> {
+        let child = Child::Computed { expr, keeps_place };
+        self.place(path.names(), child)
     }
 
     fn add(&mut self, path: &[Bytes], value: ValueRef<'_>, cx: &ParseContext) -> Result<()> {
@@ -127,7 +148,11 @@ impl FieldTree {
             }
         }
         let expr = Expr::parse(value, cx)?;
-        self.place(path, Child::Computed(expr))
+        let child = Child::Computed {
+            expr,
+            keeps_place: path.last().is_some_and(|name| cx.keeps_place(name)),
+        };
+        self.place(path, child)
     }
 
     fn place(&mut self, path: &[Bytes], child: Child) -> Result<()> {
@@ -185,7 +210,7 @@ impl FieldTree {
     fn complete(&self, doc: Doc<'_>, computed: Doc<'_>) -> Result<Bytes> {
         let mut out = DocBuf::with_capacity(doc.byte_len() + 64);
         self.weave(&mut out, doc, None, |out, name, _, _| {
-            if let Some(element) = computed.element(name) {
+            if let Some(element) = computed.element_or_place(name) {
                 out.append_element(&element);
             }
             Ok(())
@@ -208,8 +233,10 @@ impl FieldTree {
         kept: Option<&FieldSet>,
         mut put: impl FnMut(&mut DocBuf, &[u8], &Child, ValueRef<'_>) -> Result<()>,
     ) -> Result<()> {
-        let has_one =
-            || Fields::of(doc).any(|field| self.children.iter().any(|(name, _)| field.is(name)));
+        let has_one = || {
+            Fields::with_places(doc)
+                .any(|field| self.children.iter().any(|(name, _)| field.is(name)))
+        };
         if kept.is_none() && !has_one() {
             // Only new fields, which is what most stages add: the rest is copied in one piece.
             out.append_all(doc);
@@ -219,7 +246,7 @@ impl FieldTree {
             return Ok(());
         }
         let mut seen = smallvec::SmallVec::<[bool; 16]>::from_elem(false, self.children.len());
-        for element in doc.iter() {
+        for element in doc.iter_with_places() {
             let at = self
                 .children
                 .iter()
@@ -256,7 +283,14 @@ impl Child {
         scope: &Scope<'_>,
     ) -> Result<()> {
         match self {
-            Child::Computed(expr) => expr.append_to(name, out, scope),
+            Child::Computed { expr, keeps_place } => {
+                let before = out.byte_len();
+                expr.append_to(name, out, scope)?;
+                if *keeps_place && out.byte_len() == before {
+                    out.append_place(name);
+                }
+                Ok(())
+            }
             Child::Inside(tree) => match old {
                 ValueRef::Array(array) => {
                     let open = out.open_array(name);
@@ -316,11 +350,14 @@ impl AddFields {
 }
 
 impl Stage for AddFields {
-    fn keeps_field(&self, name: &[u8]) -> bool {
-        self.tree
-            .children
-            .iter()
-            .all(|(child, _)| child.as_bytes() != name)
+    fn changes(&self) -> Changes {
+        let mut paths = Paths::default();
+        self.tree.add_paths(&mut Vec::new(), &mut paths);
+        Changes::Only(paths)
+    }
+
+    fn gives_one_for_one(&self) -> bool {
+        true
     }
 
     fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {

@@ -88,7 +88,18 @@ impl FieldPath {
     /// no document becomes one; a missing value takes the field away.
     pub(crate) fn set(&self, doc: Doc<'_>, value: ValueRef<'_>) -> Bytes {
         let mut out = DocBuf::with_capacity(doc.byte_len() + value_size(value));
-        set(&mut out, doc, &self.names, value);
+        set(&mut out, doc, &self.names, &|out, name| {
+            out.append(name, value)
+        });
+        out.finish()
+    }
+
+    /// `doc` without the field at the path, of which the place stays.
+    pub(crate) fn leave_place(&self, doc: Doc<'_>) -> Bytes {
+        let mut out = DocBuf::with_capacity(doc.byte_len() + 32);
+        set(&mut out, doc, &self.names, &|out, name| {
+            out.append_place(name)
+        });
         out.finish()
     }
 
@@ -113,7 +124,7 @@ fn set_at_end(out: &mut DocBuf, doc: Doc<'_>, names: &[Bytes], value: ValueRef<'
         return;
     };
     let mut inner = Doc::EMPTY;
-    for element in doc.iter() {
+    for element in doc.iter_with_places() {
         if *element.key() != first[..] {
             out.append_element(&element);
         } else if let ValueRef::Document(doc) = element.value() {
@@ -141,12 +152,13 @@ fn get<'d>(doc: Doc<'d>, names: &[Bytes]) -> ValueRef<'d> {
     }
 }
 
-fn set(out: &mut DocBuf, doc: Doc<'_>, names: &[Bytes], value: ValueRef<'_>) {
+/// Writes `doc`, and with `write` what belongs at the path `names`.
+fn set(out: &mut DocBuf, doc: Doc<'_>, names: &[Bytes], write: &dyn Fn(&mut DocBuf, &Bytes)) {
     let Some((first, rest)) = names.split_first() else {
         return;
     };
     let mut found = false;
-    for element in doc.iter() {
+    for element in doc.iter_with_places() {
         if found || element.key().len() != first.len() || *element.key() != first[..] {
             out.append_element(&element);
             continue;
@@ -156,19 +168,25 @@ fn set(out: &mut DocBuf, doc: Doc<'_>, names: &[Bytes], value: ValueRef<'_>) {
             ValueRef::Document(inner) => inner,
             _ => Doc::EMPTY,
         };
-        put(out, first, inner, rest, value);
+        put(out, first, inner, rest, write);
     }
     if !found {
-        put(out, first, Doc::EMPTY, rest, value);
+        put(out, first, Doc::EMPTY, rest, write);
     }
 }
 
-fn put(out: &mut DocBuf, name: &Bytes, inner: Doc<'_>, rest: &[Bytes], value: ValueRef<'_>) {
+fn put(
+    out: &mut DocBuf,
+    name: &Bytes,
+    inner: Doc<'_>,
+    rest: &[Bytes],
+    write: &dyn Fn(&mut DocBuf, &Bytes),
+) {
     if rest.is_empty() {
-        out.append(name, value);
+        write(out, name);
     } else {
         let open = out.open_document(name);
-        set(out, inner, rest, value);
+        set(out, inner, rest, write);
         out.close(open);
     }
 }

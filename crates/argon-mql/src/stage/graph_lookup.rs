@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::lookup::{From, Join, collect_values};
 use super::source::Turns;
-use super::{Context, FieldPath, Source, Stage, StageContext};
+use super::{Changes, Context, FieldPath, Source, Stage, StageContext};
 use crate::collation::Collation;
 use crate::expr::{Expr, Scope};
 use crate::filter::Filter;
@@ -165,8 +165,8 @@ fn parse_depth(value: ValueRef<'_>) -> Result<u64> {
 }
 
 impl Stage for GraphLookup {
-    fn keeps_field(&self, name: &[u8]) -> bool {
-        !self.output.starts_with(name)
+    fn changes(&self) -> Changes {
+        Changes::of(&self.output.text())
     }
 
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {

@@ -10,7 +10,7 @@ use super::budget::Budget;
 use super::group_id::{Evaluated, GroupId};
 use super::read_fields::{FieldSet, add_fields_of};
 use super::source::Turns;
-use super::{Context, Source, Stage, StageContext};
+use super::{Changes, Context, Source, Stage, StageContext};
 use crate::accumulator::{Accumulator, Column, Flags};
 use crate::expr::{Operand, Scope};
 use crate::spill::{Area, Merge, Runs};
@@ -152,6 +152,10 @@ impl Stage for GroupStage {
                 accumulator.each_expr(&mut |expr| add_fields_of(expr, &mut fields))
             });
         known.then_some(fields)
+    }
+
+    fn changes(&self) -> Changes {
+        self.id.changes()
     }
 
     fn is_pushed_down(&mut self) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::read_fields::{FieldSet, add_fields_of};
+use super::{Changes, Paths};
 use crate::accumulator::top_level_field;
 use crate::collation::Collation;
 use crate::expr::{Expr, Operand, Scope};
@@ -24,9 +25,18 @@ enum Shape {
     /// Any expression; a missing value counts as null.
     Expr(Expr),
     /// A document of expressions, `{year: "$y", month: "$m"}`.
-    Fields(Vec<(Bytes, Expr)>),
+    Fields(Vec<IdField>),
     /// Ranges of a value.
     Buckets(Buckets),
+}
+
+/// A field of an identity that is a document.
+#[derive(Debug)]
+pub(super) struct IdField {
+    name: Bytes,
+    expr: Expr,
+    /// Whether a missing value leaves a place.
+    keeps_place: bool,
 }
 
 /// The ranges of a `$bucket`.
@@ -93,7 +103,11 @@ impl GroupId {
             }
             super::FieldPath::parse(element.key())?;
             let name = Bytes::copy_from_slice(element.key());
-            parsed.push((name, Expr::parse(element.value(), cx)?));
+            parsed.push(IdField {
+                expr: Expr::parse(element.value(), cx)?,
+                keeps_place: cx.keeps_place(&name),
+                name,
+            });
         }
         Ok(GroupId {
             shape: Shape::Fields(parsed),
@@ -141,9 +155,24 @@ impl GroupId {
     pub(super) fn add_fields(&self, fields: &mut FieldSet) -> bool {
         match &self.shape {
             Shape::Expr(expr) => add_fields_of(expr, fields),
-            Shape::Fields(exprs) => exprs.iter().all(|(_, expr)| add_fields_of(expr, fields)),
+            Shape::Fields(exprs) => exprs.iter().all(|field| add_fields_of(&field.expr, fields)),
             Shape::Buckets(buckets) => add_fields_of(&buckets.by, fields),
         }
+    }
+
+    /// What is known of a group's documents by those it is made of.
+    pub(super) fn changes(&self) -> Changes {
+        let mut paths = Paths::default();
+        match &self.shape {
+            Shape::Expr(expr) => paths.add_renamed(b"_id", expr),
+            Shape::Fields(fields) => {
+                for field in fields {
+                    paths.add_renamed(&[b"_id.", &field.name[..]].concat(), &field.expr);
+                }
+            }
+            Shape::Buckets(_) => return Changes::All,
+        }
+        Changes::AllBut(paths.make_null())
     }
 
     /// Whether it builds an array, which mongod 6.0.5 does not push down.
@@ -178,8 +207,8 @@ impl GroupId {
             }
             Shape::Fields(fields) => {
                 let mut values = smallvec::SmallVec::<[Operand<'_>; 4]>::new();
-                for (_, expr) in fields {
-                    let mut value = expr.operand(scope)?;
+                for field in fields {
+                    let mut value = field.expr.operand(scope)?;
                     // As mongod 6.0.5 has it: of one field, missing is null; of several, it is left out.
                     if fields.len() == 1 && matches!(value.as_ref(), ValueRef::Missing) {
                         value = Operand::NULL;
@@ -187,7 +216,14 @@ impl GroupId {
                     key::append_with(keys, value.as_ref(), false, collation);
                     values.push(value);
                 }
-                Ok(take(keys, Evaluated::Fields(fields, &values)))
+                Ok(take(
+                    keys,
+                    Evaluated::Fields {
+                        fields,
+                        values: &values,
+                        keep_places: !pushed_down,
+                    },
+                ))
             }
         }
     }
@@ -200,17 +236,31 @@ fn is_array(value: ValueRef<'_>) -> bool {
 /// The value of a group's `_id`, not yet copied out of the document.
 pub(super) enum Evaluated<'a> {
     Value(&'a Operand<'a>),
-    Fields(&'a [(Bytes, Expr)], &'a [Operand<'a>]),
+    Fields {
+        fields: &'a [IdField],
+        values: &'a [Operand<'a>],
+        /// Whether missing values may leave places.
+        keep_places: bool,
+    },
 }
 
 impl Evaluated<'_> {
     pub(super) fn to_value(&self) -> Value {
         match self {
             Evaluated::Value(value) => Value::copy_of(value.as_ref()),
-            Evaluated::Fields(fields, values) => {
+            Evaluated::Fields {
+                fields,
+                values,
+                keep_places,
+            } => {
                 let mut out = DocBuf::new();
-                for ((name, _), value) in fields.iter().zip(*values) {
-                    out.append(name, value.as_ref());
+                for (field, value) in fields.iter().zip(*values) {
+                    match value.as_ref() {
+                        ValueRef::Missing if *keep_places && field.keeps_place => {
+                            out.append_place(&field.name);
+                        }
+                        value => out.append(&field.name, value),
+                    }
                 }
                 Value::Document(out.finish())
             }

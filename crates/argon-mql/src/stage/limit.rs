@@ -26,6 +26,11 @@ pub(super) fn parse(
     Ok(())
 }
 
+/// The stage that lets `count` documents through.
+pub(super) fn stage(count: u64) -> Box<dyn Stage> {
+    Box::new(Limit(count))
+}
+
 impl Stage for Limit {
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(LimitSource {

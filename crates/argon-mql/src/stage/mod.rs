@@ -16,6 +16,7 @@ mod add_fields;
 mod bucket;
 mod bucket_auto;
 mod budget;
+mod changes;
 mod count;
 mod densify;
 mod documents;
@@ -30,6 +31,7 @@ mod lookup;
 mod match_;
 mod options;
 mod pipeline;
+mod places;
 mod project;
 mod read_fields;
 mod redact;
@@ -64,9 +66,12 @@ pub use sink::{Merge, Sink, WhenMatched, WhenNotMatched};
 pub use source::{Context, Documents, Reader, Source};
 pub use system::SystemSource;
 
+pub(crate) use changes::Paths;
 pub(crate) use field_path::FieldPath;
 
+use changes::Changes;
 use read_fields::FieldSet;
+use reorder::Copies;
 
 /// A compiled stage.
 pub(crate) trait Stage: Debug + Send + Sync {
@@ -119,9 +124,26 @@ pub(crate) trait Stage: Debug + Send + Sync {
         false
     }
 
-    /// Whether it gives each document on, once or in several copies, with the top-level field `name` as it was: then a
-    /// filter that reads nothing else may go first.
-    fn keeps_field(&self, _name: &[u8]) -> bool {
+    /// What it changes of the documents that it gives on: a filter behind it that reads nothing of that may go first.
+    fn changes(&self) -> Changes {
+        Changes::All
+    }
+
+    /// What of a filter behind it may stand before it as well.
+    fn takes_copies(&self) -> Copies {
+        Copies::None
+    }
+
+    /// Tells it that there is a copy of the filter behind it before it now.
+    fn has_copy(&mut self) {}
+
+    /// Whether it gives one document for each that it takes, in their order: a `$limit` behind it may go first.
+    fn gives_one_for_one(&self) -> bool {
+        false
+    }
+
+    /// Whether a `$sort` behind it by the field at `path` may go first.
+    fn may_follow_sort(&self, _path: &[u8]) -> bool {
         false
     }
 

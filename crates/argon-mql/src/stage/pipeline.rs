@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::places::Setters;
 use super::read_fields;
-use super::reorder::move_filters;
+use super::reorder::rewrite;
 use super::{Context, Position, Sink, Source, Stage, StageContext, SystemSource, find};
 use crate::filter::Filter;
 use crate::sort::Sort;
-use crate::value::{Doc, DocBuf, ValueRef};
+use crate::value::{Doc, DocBuf, ValueRef, without_places};
 use crate::{Error, ErrorCode, ParseContext, Result};
 
 /// Most stages in a pipeline. Source: MongoDB manual, "Aggregation Pipeline Limits".
@@ -25,6 +26,8 @@ const DEPTH_MAX: usize = 20;
 pub struct Pipeline {
     stages: Vec<Entry>,
     sink: Option<Sink>,
+    /// Whether documents may hold places that nobody outside asks for.
+    leaves_places: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,11 +79,30 @@ impl Pipeline {
             ));
         }
         let specs = stage_documents(stages)?;
+        let mut setters = Setters::default();
+        for (index, spec) in specs.iter().enumerate() {
+            if let Ok((name, argument)) = spec.first() {
+                setters.note(index, name, argument);
+            }
+        }
+        let leaves_places = !setters.is_empty() && cx.places.is_none();
+        let places = setters.places(cx.places.as_ref());
         let mut parsed: Vec<(&'static str, Position, Box<dyn Stage>)> = Vec::new();
         let mut fresh = Vec::new();
         for (index, spec) in specs.iter().enumerate() {
             let element = spec.first()?;
             let op = find(element.0)?;
+            let placed;
+            let cx = match places(index) {
+                Some(places) => {
+                    placed = ParseContext {
+                        places: Some(places),
+                        ..cx.clone()
+                    };
+                    &placed
+                }
+                None => cx,
+            };
             let context = StageContext {
                 name: op.name,
                 cx,
@@ -98,7 +120,7 @@ impl Pipeline {
             .into_iter()
             .map(|(name, _, stage)| (name, stage))
             .collect();
-        move_filters(&mut parsed);
+        rewrite(&mut parsed);
         optimize(&mut parsed, pushed_down);
         read_fields::tell(&mut parsed);
         let stages = parsed
@@ -108,7 +130,11 @@ impl Pipeline {
                 stage: Arc::from(stage),
             })
             .collect();
-        Ok(Pipeline { stages, sink })
+        Ok(Pipeline {
+            stages,
+            sink,
+            leaves_places,
+        })
     }
 
     /// Puts the pipeline behind `source`. `$out` and `$merge` are left to the caller: see [`sink`](Pipeline::sink).
@@ -126,12 +152,14 @@ impl Pipeline {
 
     /// The same inside another pipeline, where documents may be larger than what can be stored or returned.
     pub(super) fn open_nested(&self, served: usize, source: Box<dyn Source>) -> Box<dyn Source> {
-        self.stages
-            .iter()
-            .skip(served)
-            .fold(source, |source, entry| {
-                Arc::clone(&entry.stage).open(source)
-            })
+        let stages = self.stages.iter().skip(served);
+        let opened = stages.fold(source, |source, entry| {
+            Arc::clone(&entry.stage).open(source)
+        });
+        if self.leaves_places {
+            return Box::new(WithoutPlaces(opened));
+        }
+        opened
     }
 
     /// What to do with the documents that come out: `$out` or `$merge`, if the pipeline ends with one.
@@ -266,6 +294,19 @@ impl Source for SizeChecked {
     }
 }
 
+/// Lets no place of a field that was taken away out.
+struct WithoutPlaces(Box<dyn Source>);
+
+impl Source for WithoutPlaces {
+    fn next(&mut self, cx: &Context<'_>) -> Result<Option<Bytes>> {
+        Ok(self.0.next(cx)?.map(without_places))
+    }
+
+    fn is_resident(&self) -> bool {
+        self.0.is_resident()
+    }
+}
+
 /// A stage's document: its own, or the conjunction of adjacent `$match` stages.
 enum Spec<'a> {
     Given(Doc<'a>),
@@ -348,6 +389,12 @@ fn check_positions(stages: &[(&'static str, Position, Box<dyn Stage>)]) -> Resul
     let last = stages.len().saturating_sub(1);
     for (at, (name, position, _)) in stages.iter().enumerate() {
         match position {
+            Position::First if at > 0 && *name == "$geoNear" => {
+                return Err(Error::location(
+                    40603,
+                    "$geoNear is only valid as the first stage in an optimized pipeline",
+                ));
+            }
             Position::First if at > 0 => {
                 return Err(Error::location(
                     40602,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Context, Source, Stage, StageContext};
+use super::{Changes, Context, Paths, Source, Stage, StageContext};
 use crate::projection::{Flavor, Projection};
 use crate::value::{Doc, ValueRef};
 use crate::{Error, Result};
@@ -12,8 +12,6 @@ use crate::{Error, Result};
 #[derive(Debug)]
 pub(super) struct Project {
     projection: Projection,
-    /// The top-level fields that it leaves out, if it only does that.
-    left_out: Option<Vec<Bytes>>,
 }
 
 pub(super) fn parse(
@@ -36,28 +34,23 @@ impl Project {
     pub(super) fn new(stage: &str, spec: Doc<'_>, context: &StageContext<'_>) -> Result<Project> {
         let projection = Projection::parse(spec, Flavor::Aggregate, context.cx)
             .map_err(|error| error.context(&format!("Invalid {stage} :: caused by :: ")))?;
-        let left_out = (projection.is_simple() && !projection.is_inclusive()).then(|| {
-            spec.iter()
-                .map(|element| Bytes::copy_from_slice(element.key()))
-                .collect()
-        });
-        Ok(Project {
-            projection,
-            left_out,
-        })
+        Ok(Project { projection })
     }
 }
 
 impl Stage for Project {
-    fn keeps_field(&self, name: &[u8]) -> bool {
-        if let Some(left_out) = &self.left_out {
-            return left_out.iter().all(|field| field != name);
+    fn changes(&self) -> Changes {
+        let mut paths = Paths::default();
+        self.projection.add_paths(&mut paths);
+        if self.projection.is_inclusive() {
+            Changes::AllBut(paths)
+        } else {
+            Changes::Only(paths)
         }
-        self.projection.is_simple()
-            && self
-                .projection
-                .kept_fields()
-                .is_some_and(|mut fields| fields.any(|field| field == name))
+    }
+
+    fn gives_one_for_one(&self) -> bool {
+        true
     }
 
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {

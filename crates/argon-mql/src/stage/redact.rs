@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::source::Turns;
-use super::{Context, Source, Stage, StageContext};
+use super::{Context, Copies, Source, Stage, StageContext};
 use crate::expr::{Expr, Scope};
 use crate::value::{Doc, DocBuf, Value, ValueRef};
 use crate::{Error, ParseContext, Result};
@@ -13,6 +13,8 @@ use crate::{Error, ParseContext, Result};
 #[derive(Debug)]
 struct Redact {
     decide: Expr,
+    /// Whether what it can of the filter behind it stands before it.
+    has_copy: bool,
 }
 
 enum Decision {
@@ -32,6 +34,7 @@ pub(super) fn parse(
     };
     out.push(Box::new(Redact {
         decide: Expr::parse(value, &cx)?,
+        has_copy: false,
     }));
     Ok(())
 }
@@ -107,6 +110,18 @@ impl Redact {
 }
 
 impl Stage for Redact {
+    fn takes_copies(&self) -> Copies {
+        if self.has_copy {
+            Copies::None
+        } else {
+            Copies::WhatPartsMeet
+        }
+    }
+
+    fn has_copy(&mut self) {
+        self.has_copy = true;
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(RedactSource {
             stage: self,

@@ -1,76 +1,193 @@
-//! Moves each `$match` as far to the front as the stages before it allow, where an index can serve it.
+//! Rewrites of a pipeline, as mongod does them: filters as far to the front as they can go, then limits and sorts.
 //!
 //! What stands in front of the first `$match` most often is a view, or a `$addFields` that the condition does not look
-//! at. A filter may pass a stage that gives each document on, one for one or in several, with the fields that the filter
-//! reads as they were.
+//! at: moved to the front an index can serve it. It also shows: an expression that would fail on a document does not fail
+//! if a filter behind it drops the document before.
+//!
+//! Source: mongod 6.0.5, explanations, `tests/cases/stage/reorder.case`; MongoDB manual, "Aggregation Pipeline Optimization".
 
 use std::sync::Arc;
 
-use super::{Stage, match_};
+use super::changes::met_by_parts;
+use super::{Changes, Stage, limit, match_, skip};
 use crate::filter::{Filter, Node};
 
 /// The name of a stage, and the stage.
 pub(super) type Named = (&'static str, Box<dyn Stage>);
 
-/// Moves and joins the filters of `stages`.
-pub(super) fn move_filters(stages: &mut Vec<Named>) {
-    let mut at = 1;
-    while at < stages.len() {
-        let moved = match stages.get(at).and_then(|(_, stage)| stage.as_match()) {
-            Some(filter) => place(stages, at, filter),
-            None => at,
-        };
-        if moved < at {
-            stages[moved..=at].rotate_right(1);
-            if join(stages, moved) {
-                // One stage less: the next one is at the same place now.
-                continue;
-            }
+/// Rewrites the stage at a place and the one behind it; answers whether it did.
+type Rewrite = fn(&mut Vec<Named>, usize) -> bool;
+
+/// The rewrites, in the order in which they are tried.
+const REWRITES: &[Rewrite] = &[
+    filter_forward,
+    copy_filter_forward,
+    window_forward,
+    sort_forward,
+    join_filters,
+    join_limits,
+    join_skips,
+    drop_sort,
+];
+
+/// Rewrites `stages` until nothing changes.
+///
+/// Every rewrite moves a stage to the front or leaves one out, but for a filter that is split: each of its conditions then
+/// goes its own way to the front. So this ends.
+pub(super) fn rewrite(stages: &mut Vec<Named>) {
+    let mut at = 0;
+    while at + 1 < stages.len() {
+        if REWRITES.iter().any(|rewrite| rewrite(stages, at)) {
+            at = at.saturating_sub(1);
+        } else {
+            at += 1;
         }
-        at += 1;
     }
 }
 
-/// How far to the front the filter at `at` can go.
-fn place(stages: &[Named], at: usize, filter: &Filter) -> usize {
-    let Some(fields) = fields(filter) else {
-        return at;
-    };
-    if fields.is_empty() {
-        // No field of it would keep it behind the stage that makes the documents, or behind `$facet`.
-        return at;
-    }
-    let keeps_all = |stage: &dyn Stage| fields.iter().all(|field| stage.keeps_field(field));
-    let passed = stages[..at]
-        .iter()
-        .rev()
-        .take_while(|(_, stage)| keeps_all(stage.as_ref()))
-        .count();
-    at - passed
+fn filter_at(stages: &[Named], at: usize) -> Option<&Arc<Filter>> {
+    stages.get(at)?.1.as_match()
 }
 
-/// Joins the filter at `at` with one right before it; answers whether there was one.
-fn join(stages: &mut Vec<Named>, at: usize) -> bool {
-    let Some(before) = at.checked_sub(1) else {
+/// A `$match` goes before a stage that keeps the fields it reads, or gives them other names: all of it, or those of its
+/// conditions of which that is true.
+fn filter_forward(stages: &mut Vec<Named>, at: usize) -> bool {
+    let Some(filter) = filter_at(stages, at + 1) else {
         return false;
     };
-    let filter = |at: usize| stages.get(at).and_then(|(_, stage)| stage.as_match());
-    let (Some(first), Some(second)) = (filter(before), filter(at)) else {
+    if filter_at(stages, at).is_some() {
         return false;
-    };
-    let mut all = Vec::new();
-    for filter in [first, second] {
-        match filter.root() {
-            Node::And(nodes) => all.extend(nodes.iter().cloned()),
-            node => all.push(node.clone()),
+    }
+    let changes = stages[at].1.changes();
+    if matches!(changes, Changes::All) {
+        return false;
+    }
+    let (mut first, mut rest) = (Vec::new(), Vec::new());
+    for node in conditions(filter.root()) {
+        match changes.before(&node) {
+            Some(node) => first.push(node),
+            None => rest.push(node),
         }
     }
-    let joined = match_::stage(Arc::new(Filter::new(Node::And(all))));
-    stages[before].1 = joined;
-    stages.remove(at);
+    if first.is_empty() && !rest.is_empty() {
+        return false;
+    }
+    if rest.is_empty() {
+        stages.remove(at + 1);
+    } else {
+        stages[at + 1].1 = stage(rest);
+    }
+    stages.insert(at, ("$match", stage(first)));
     true
 }
 
+/// The conditions of which all have to hold.
+fn conditions(node: &Node) -> Vec<Node> {
+    match node {
+        Node::And(nodes) => nodes.iter().flat_map(conditions).collect(),
+        Node::Nor(nodes) => nodes.iter().cloned().map(Node::not).collect(),
+        node => vec![node.clone()],
+    }
+}
+
+fn stage(nodes: Vec<Node>) -> Box<dyn Stage> {
+    match_::stage(Arc::new(Filter::new(Node::and(nodes))))
+}
+
+/// A copy of a `$match` goes before a stage that only leaves out parts of documents, or adds documents.
+fn copy_filter_forward(stages: &mut Vec<Named>, at: usize) -> bool {
+    let Some(root) = filter_at(stages, at + 1).map(|filter| filter.root()) else {
+        return false;
+    };
+    let copy = match stages[at].1.takes_copies() {
+        Copies::None => None,
+        Copies::WhatPartsMeet => met_by_parts(root),
+        Copies::All => Changes::none().before(root),
+    };
+    let Some(copy) = copy else {
+        return false;
+    };
+    stages[at].1.has_copy();
+    stages.insert(at, ("$match", stage(vec![copy])));
+    true
+}
+
+/// What of a filter behind a stage may stand before it as well.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Copies {
+    None,
+    WhatPartsMeet,
+    All,
+}
+
+/// `$limit`, `$skip` and `$sample` go before a stage that gives one document for each.
+fn window_forward(stages: &mut Vec<Named>, at: usize) -> bool {
+    let (name, next) = &stages[at + 1];
+    let is_window = next.as_limit().is_some() || next.as_skip().is_some() || *name == "$sample";
+    let moves = is_window && stages[at].1.gives_one_for_one();
+    if moves {
+        stages.swap(at, at + 1);
+    }
+    moves
+}
+
+/// `$sort` goes before `$unwind` and `$lookup` if they keep the fields by which it sorts.
+fn sort_forward(stages: &mut Vec<Named>, at: usize) -> bool {
+    let Some(sort) = stages[at + 1].1.as_sort() else {
+        return false;
+    };
+    let keeps = |path: &[u8]| stages[at].1.may_follow_sort(path);
+    let moves = sort
+        .fields()
+        .iter()
+        .all(|field| field.path.as_ref().is_some_and(|path| keeps(path.text())));
+    if moves {
+        stages.swap(at, at + 1);
+    }
+    moves
+}
+
+fn join_filters(stages: &mut Vec<Named>, at: usize) -> bool {
+    let (Some(first), Some(second)) = (filter_at(stages, at), filter_at(stages, at + 1)) else {
+        return false;
+    };
+    let all = vec![first.root().clone(), second.root().clone()];
+    stages[at].1 = stage(all);
+    stages.remove(at + 1);
+    true
+}
+
+fn join_limits(stages: &mut Vec<Named>, at: usize) -> bool {
+    let limits = (stages[at].1.as_limit(), stages[at + 1].1.as_limit());
+    let (Some(first), Some(second)) = limits else {
+        return false;
+    };
+    stages[at].1 = limit::stage(first.min(second));
+    stages.remove(at + 1);
+    true
+}
+
+fn join_skips(stages: &mut Vec<Named>, at: usize) -> bool {
+    let skips = (stages[at].1.as_skip(), stages[at + 1].1.as_skip());
+    let (Some(first), Some(second)) = skips else {
+        return false;
+    };
+    let Some(sum) = first.checked_add(second) else {
+        return false;
+    };
+    stages[at].1 = skip::stage(sum);
+    stages.remove(at + 1);
+    true
+}
+
+/// Of two sorts in a row the first is for nothing.
+fn drop_sort(stages: &mut Vec<Named>, at: usize) -> bool {
+    let drops = stages[at].1.as_sort().is_some() && stages[at + 1].1.as_sort().is_some();
+    if drops {
+        stages.remove(at);
+    }
+    drops
+}
 /// The top-level fields that a filter reads, if it is made of conditions on fields only: evaluating it twice then gives
 /// the same, and cannot fail.
 pub(super) fn leaf_fields(filter: &Filter) -> Option<Vec<Vec<u8>>> {
@@ -156,9 +273,51 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_without_fields_stays() {
-        let filter = doc! { "$match": { "$expr": false } };
+    fn a_filter_is_split_and_renamed() {
+        let both = doc! { "$match": { "a": 1, "b": 2 } };
+        let compute = doc! { "$addFields": { "b": { "$add": ["$c", 1] } } };
+        assert_eq!(
+            order(vec![compute, both.clone()]),
+            ["$match", "$addFields", "$match"]
+        );
+        let rename = doc! { "$project": { "a": 1, "b": "$c" } };
+        assert_eq!(order(vec![rename, both.clone()]), ["$match", "$project"]);
+        let deep = doc! { "$project": { "a": 1, "b": "$c.d" } };
+        assert_eq!(
+            order(vec![deep, both.clone()]),
+            ["$match", "$project", "$match"]
+        );
+        let group = doc! { "$group": { "_id": "$a" } };
+        let id = doc! { "$match": { "_id": 1 } };
+        assert_eq!(order(vec![group.clone(), id]), ["$match", "$group"]);
+        let exists = doc! { "$match": { "_id": { "$exists": true } } };
+        assert_eq!(order(vec![group, exists]), ["$group", "$match"]);
+        let redact = doc! { "$redact": "$$KEEP" };
+        assert_eq!(order(vec![redact, both]), ["$match", "$redact", "$match"]);
+    }
+
+    #[test]
+    fn a_random_filter_stays() {
+        let filter = doc! { "$match": { "$expr": { "$lt": [{ "$rand": {} }, 0.5] } } };
         let sort = doc! { "$sort": { "b": 1 } };
-        assert_eq!(order(vec![sort, filter]), ["$sort", "$match"]);
+        assert_eq!(order(vec![sort.clone(), filter]), ["$sort", "$match"]);
+        let constant = doc! { "$match": { "$expr": false } };
+        assert_eq!(order(vec![sort, constant]), ["$match", "$sort"]);
+    }
+
+    #[test]
+    fn limits_pass_what_gives_one_for_one() {
+        let add = doc! { "$addFields": { "b": 1 } };
+        let (limit, skip) = (doc! { "$limit": 3 }, doc! { "$skip": 2 });
+        assert_eq!(
+            order(vec![add.clone(), skip, add, limit.clone(), limit.clone()]),
+            ["$skip", "$limit", "$addFields", "$addFields"]
+        );
+        let unwind = doc! { "$unwind": "$a" };
+        let sort = doc! { "$sort": { "b": 1 } };
+        assert_eq!(
+            order(vec![unwind, sort.clone(), sort, limit]),
+            ["$sort", "$unwind", "$limit"]
+        );
     }
 }

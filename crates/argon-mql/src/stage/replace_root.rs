@@ -69,6 +69,10 @@ pub(super) fn replace_with(
 }
 
 impl Stage for ReplaceRoot {
+    fn gives_one_for_one(&self) -> bool {
+        true
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(ReplaceSource { stage: self, input })
     }

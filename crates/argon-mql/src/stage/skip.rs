@@ -24,6 +24,11 @@ pub(super) fn parse(
     Ok(())
 }
 
+/// The stage that passes over `count` documents.
+pub(super) fn stage(count: u64) -> Box<dyn Stage> {
+    Box::new(Skip(count))
+}
+
 impl Stage for Skip {
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(SkipSource {

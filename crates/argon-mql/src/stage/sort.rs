@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::read_fields::{self, FieldSet};
 use super::source::Turns;
-use super::{Context, Source, Stage, StageContext};
+use super::{Changes, Context, Source, Stage, StageContext};
 use crate::sort::{Sort, SortField};
 use crate::sorter::{Sorted, Sorter};
 use crate::value::{Doc, ValueRef, key};
@@ -70,8 +70,8 @@ impl Stage for SortStage {
         Some(&self.sort)
     }
 
-    fn keeps_field(&self, _: &[u8]) -> bool {
-        true
+    fn changes(&self) -> Changes {
+        Changes::none()
     }
 
     fn want_at_most(&mut self, count: u64) {

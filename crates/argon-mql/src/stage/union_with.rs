@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::lookup::{From, open_on};
-use super::{Context, Pipeline, Source, Stage, StageContext};
+use super::{Context, Copies, Pipeline, Source, Stage, StageContext};
 use crate::value::{Doc, ValueRef};
 use crate::{Error, ErrorCode, Result};
 
@@ -14,6 +14,8 @@ struct UnionWith {
     /// `None`: the pipeline starts with `$documents`.
     from: Option<From>,
     pipeline: Pipeline,
+    /// Whether the filter behind it stands before it as well.
+    has_copy: bool,
 }
 
 pub(super) fn parse(
@@ -78,6 +80,7 @@ pub(super) fn parse(
             collection,
         }),
         pipeline,
+        has_copy: false,
     }));
     Ok(())
 }
@@ -90,6 +93,18 @@ fn wrong_type(field: &str, value: ValueRef<'_>, expected: &str) -> Error {
 }
 
 impl Stage for UnionWith {
+    fn takes_copies(&self) -> Copies {
+        if self.has_copy {
+            Copies::None
+        } else {
+            Copies::All
+        }
+    }
+
+    fn has_copy(&mut self) {
+        self.has_copy = true;
+    }
+
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {
         Box::new(UnionSource {
             stage: self,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::read_fields::{self, FieldSet};
 use super::source::Turns;
-use super::{Context, FieldPath, Source, Stage, StageContext};
+use super::{Changes, Context, FieldPath, Paths, Source, Stage, StageContext};
 use crate::filter::Filter;
 use crate::value::{Doc, DocBuf, Element, ValueRef};
 use crate::{Env, Error, Result};
@@ -16,6 +16,8 @@ struct Unwind {
     path: FieldPath,
     index: Option<FieldPath>,
     preserve: bool,
+    /// Whether an empty array leaves a place.
+    keeps_place: bool,
     /// The fields that are read of what it gives, if not all.
     read: Option<FieldSet>,
     /// What follows, and the fields that it reads.
@@ -24,7 +26,7 @@ struct Unwind {
 
 pub(super) fn parse(
     value: ValueRef<'_>,
-    _: &StageContext<'_>,
+    context: &StageContext<'_>,
     out: &mut Vec<Box<dyn Stage>>,
 ) -> Result<()> {
     let mut path: &[u8] = b"";
@@ -83,8 +85,11 @@ pub(super) fn parse(
             "path option to $unwind stage should be prefixed with a '$'",
         ));
     };
+    let path = FieldPath::parse(path)?;
+    let last = path.names().last();
     out.push(Box::new(Unwind {
-        path: FieldPath::parse(path)?,
+        keeps_place: last.is_some_and(|name| context.cx.keeps_place(name)),
+        path,
         index,
         preserve,
         read: None,
@@ -101,12 +106,18 @@ fn wrong(code: i32, what: &str, value: ValueRef<'_>) -> Error {
 }
 
 impl Stage for Unwind {
-    fn keeps_field(&self, name: &[u8]) -> bool {
-        !self.path.starts_with(name)
-            && self
-                .index
-                .as_ref()
-                .is_none_or(|index| !index.starts_with(name))
+    fn changes(&self) -> Changes {
+        let mut paths = Paths::default();
+        paths.add(&self.path.text());
+        if let Some(index) = &self.index {
+            paths.add(&index.text());
+        }
+        Changes::Only(paths)
+    }
+
+    /// mongod 6.0.5 forgets the index, and so sorts by what it replaces; Argon does not.
+    fn may_follow_sort(&self, path: &[u8]) -> bool {
+        self.changes().keep(path)
     }
 
     fn reads(&self, after: Option<&FieldSet>) -> Option<FieldSet> {
@@ -171,6 +182,17 @@ impl Unwind {
         }
     }
 
+    /// `doc` without the array, which is empty.
+    fn without_array(&self, doc: &Bytes) -> Bytes {
+        let doc = Doc::new(doc);
+        let rest = if self.keeps_place {
+            self.path.leave_place(doc)
+        } else {
+            self.path.set(doc, ValueRef::Missing)
+        };
+        self.numbered(rest, None)
+    }
+
     fn numbered(&self, doc: Bytes, number: Option<i64>) -> Bytes {
         match &self.index {
             None => doc,
@@ -188,7 +210,7 @@ impl Unwind {
         };
         let (mut before, mut after) = (Vec::with_capacity(64), Vec::new());
         let mut passed = false;
-        for element in Doc::new(doc).iter() {
+        for element in Doc::new(doc).iter_with_places() {
             let key: &[u8] = element.key();
             if !passed && key == &name[..] {
                 passed = true;
@@ -270,7 +292,7 @@ impl Source for UnwindSource {
                     });
                 }
                 ValueRef::Array(_) if self.stage.preserve => {
-                    return Ok(Some(self.stage.output(&doc, Some(ValueRef::Missing), None)));
+                    return Ok(Some(self.stage.without_array(&doc)));
                 }
                 ValueRef::Array(_) => {}
                 value if value.is_nullish() && !self.stage.preserve => {}

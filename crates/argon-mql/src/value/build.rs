@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::doc::{Doc, Element};
+use super::place::PLACE;
 use super::reference::ValueRef;
 
 /// A document under construction: elements are appended in order; nested ones are opened and closed in place.
@@ -48,6 +49,11 @@ impl DocBuf {
         }
         self.key(value.kind(), key.as_ref());
         self.value(value);
+    }
+
+    /// Appends the place of the field `key`, which has no value: see [`place`](super::place).
+    pub(crate) fn append_place(&mut self, key: impl AsRef<[u8]>) {
+        self.key(PLACE, key.as_ref());
     }
 
     /// Appends an element of another document as it stands.

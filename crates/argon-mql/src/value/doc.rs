@@ -2,6 +2,7 @@
 
 use bstr::BStr;
 
+use super::place::PLACE;
 use super::reference::ValueRef;
 
 /// A borrowed BSON document or array: the bytes from its length prefix to its closing zero.
@@ -35,14 +36,19 @@ impl<'a> Doc<'a> {
 
     /// Whether it has no element.
     pub fn is_empty(self) -> bool {
-        self.0.len() <= EMPTY.len()
+        self.0.len() <= EMPTY.len() || (self.0[4] == PLACE && self.iter().next().is_none())
     }
 
     /// The elements in order.
     pub fn iter(self) -> Elements<'a> {
+        self.iter_from(4)
+    }
+
+    /// The elements in order, and the places of fields that were taken away: see [`place`](super::place).
+    pub(crate) fn iter_with_places(self) -> Elements<'a> {
         Elements {
-            bytes: self.0,
-            at: 4,
+            places: true,
+            ..self.iter()
         }
     }
 
@@ -51,6 +57,7 @@ impl<'a> Doc<'a> {
         Elements {
             bytes: self.0,
             at: offset,
+            places: false,
         }
     }
 
@@ -62,6 +69,12 @@ impl<'a> Doc<'a> {
     /// The first element named `key`.
     pub fn element(self, key: &[u8]) -> Option<Element<'a>> {
         self.iter().find(|element| &**element.key() == key)
+    }
+
+    /// The first element named `key`, or its place.
+    pub(crate) fn element_or_place(self, key: &[u8]) -> Option<Element<'a>> {
+        self.iter_with_places()
+            .find(|element| &**element.key() == key)
     }
 
     /// The value of the first element named `key`.
@@ -120,6 +133,8 @@ impl<'a> Element<'a> {
 pub struct Elements<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Whether places of fields that were taken away are shown, as elements without a value.
+    places: bool,
 }
 
 impl<'a> Elements<'a> {
@@ -134,21 +149,31 @@ impl<'a> Iterator for Elements<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Element<'a>> {
-        let rest = self.bytes.get(self.at..)?;
-        let (&kind, after) = rest.split_first()?;
-        if kind == 0 {
-            return None;
+        loop {
+            let rest = self.bytes.get(self.at..)?;
+            let (&kind, after) = rest.split_first()?;
+            if kind == 0 {
+                return None;
+            }
+            let key_len = zero_position(after)?;
+            let value_at = key_len + 2;
+            let value_len = match value_len(kind, rest.get(value_at..)?) {
+                Some(len) => len,
+                None if kind != PLACE => return None,
+                None if self.places => 0,
+                None => {
+                    self.at += value_at;
+                    continue;
+                }
+            };
+            let raw = rest.get(..value_at + value_len)?;
+            self.at += raw.len();
+            return Some(Element {
+                kind,
+                key: &after[..key_len],
+                raw,
+            });
         }
-        let key_len = zero_position(after)?;
-        let value_at = key_len + 2;
-        let value_len = value_len(kind, rest.get(value_at..)?)?;
-        let raw = rest.get(..value_at + value_len)?;
-        self.at += raw.len();
-        Some(Element {
-            kind,
-            key: &after[..key_len],
-            raw,
-        })
     }
 }
 

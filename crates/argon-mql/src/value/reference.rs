@@ -3,6 +3,7 @@
 use bstr::BStr;
 
 use super::doc::Doc;
+use super::place::PLACE;
 
 /// A BSON type, by the order in which MongoDB sorts them.
 ///
@@ -166,6 +167,7 @@ impl<'a> ValueRef<'a> {
             0x11 => ValueRef::Timestamp(u64::from_le_bytes(*bytes.first_chunk()?)),
             0x12 => ValueRef::Int64(i64::from_le_bytes(*bytes.first_chunk()?)),
             0x13 => ValueRef::Decimal128(*bytes.first_chunk()?),
+            PLACE => ValueRef::Missing,
             0x7F => ValueRef::MaxKey,
             0xFF => ValueRef::MinKey,
             _ => return None,

@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::doc::{Doc, value_len, zero_position};
+use super::place::PLACE;
 use super::reference::ValueRef;
 
 /// A field name to look for.
@@ -79,6 +80,8 @@ impl<'a> Field<'a> {
 /// The fields of a document in order, with the heads of their names.
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
+    /// Whether places of fields that were taken away are shown, as fields without a value.
+    places: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -86,6 +89,15 @@ impl<'a> Fields<'a> {
     pub(crate) fn of(doc: Doc<'a>) -> Fields<'a> {
         Fields {
             rest: doc.as_bytes().get(4..).unwrap_or_default(),
+            places: false,
+        }
+    }
+
+    /// The fields in order, and the places of fields that were taken away.
+    pub(crate) fn with_places(doc: Doc<'a>) -> Fields<'a> {
+        Fields {
+            places: true,
+            ..Fields::of(doc)
         }
     }
 }
@@ -97,21 +109,32 @@ impl<'a> Iterator for Fields<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Field<'a>> {
-        let (&kind, after) = self.rest.split_first()?;
-        if kind == 0 {
-            return None;
+        loop {
+            let (&kind, after) = self.rest.split_first()?;
+            if kind == 0 {
+                return None;
+            }
+            let (head, key_len) = key_at(after)?;
+            let (key, rest) = after.split_at_checked(key_len)?;
+            let (_, rest) = rest.split_first()?;
+            let value_len = match value_len(kind, rest) {
+                Some(len) => len,
+                None if kind != PLACE => return None,
+                None if self.places => 0,
+                None => {
+                    self.rest = rest;
+                    continue;
+                }
+            };
+            let (value, rest) = rest.split_at_checked(value_len)?;
+            self.rest = rest;
+            return Some(Field {
+                kind,
+                head,
+                key,
+                value,
+            });
         }
-        let (head, key_len) = key_at(after)?;
-        let (key, rest) = after.split_at_checked(key_len)?;
-        let (_, rest) = rest.split_first()?;
-        let (value, rest) = rest.split_at_checked(value_len(kind, rest)?)?;
-        self.rest = rest;
-        Some(Field {
-            kind,
-            head,
-            key,
-            value,
-        })
     }
 }
 

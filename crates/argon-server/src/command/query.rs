@@ -32,6 +32,9 @@ impl<'a> Common<'a> {
     pub(super) fn take(&mut self, argument: &Argument<'a>) -> Result<bool> {
         match &**argument.element.key() {
             b"let" => self.let_ = Some(argument.document()?),
+            b"collation"
+                if argument.command == "aggregate"
+                    && matches!(argument.element.value(), ValueRef::Null) => {}
             b"collation" => {
                 self.collation = Some(argument.document()?).filter(|doc| !doc.is_empty())
             }
@@ -180,10 +183,7 @@ pub(super) fn variables(
     collection: Option<&Arc<Collection>>,
 ) -> Result<(Vec<(String, Value)>, ParseContext)> {
     let collation = collation(common.collation, collection)?;
-    let mut parse = ParseContext {
-        collation,
-        ..ParseContext::new()
-    };
+    let mut parse = ParseContext::new().with_collation(collation);
     let mut variables = Vec::new();
     let check = || cx.operation.check();
     for definition in common.let_.into_iter().flat_map(Doc::iter) {

@@ -353,9 +353,6 @@ pub(super) fn own_collation<'a>(
 ) -> Result<Cow<'a, ParseContext>> {
     Ok(match collation {
         None => Cow::Borrowed(parse),
-        Some(_) => Cow::Owned(ParseContext {
-            collation: super::query::collation(collation, None)?,
-            ..parse.clone()
-        }),
+        Some(_) => Cow::Owned(parse.with_collation(super::query::collation(collation, None)?)),
     })
 }

@@ -97,7 +97,7 @@ pub(super) const AREAS: &[Area] = &[
     Area {
         name: "densify",
         cases: 0,
-        open: "the first value of a full range with a fractional step, bounds without a width, months before 1970",
+        open: "months from dates before 1970 with a part of a second",
         round: rounds::densify,
     },
     Area {

@@ -31,11 +31,7 @@ pub(super) fn pipeline(random: &mut Random) -> (String, bool) {
     // those that group or join.
     let many = random.chance(60);
     for at in 0..random.below(3) {
-        let stage = per_document(random, at == 0 && !many);
-        // mongod moves conditions ahead of computations, which may then not fail any more.
-        if !stage.starts_with("{\"$match\"") {
-            stages.push(stage);
-        }
+        stages.push(per_document(random, at == 0 && !many));
     }
     if many {
         let (stage, opens) = whole(random);
@@ -82,9 +78,7 @@ fn any(random: &mut Random, computed: bool) -> String {
     if !computed {
         return literal(&value(random, 1));
     }
-    // Never missing: within a pipeline mongod remembers where a missing field would have been.
-    let some = expression(random, Kind::Any, 2);
-    format!("{{\"$ifNull\": [{some}, null]}}")
+    expression(random, Kind::Any, 2)
 }
 
 /// A stage that takes one document at a time. Only one of a pipeline computes anything that may
@@ -92,7 +86,6 @@ fn any(random: &mut Random, computed: bool) -> String {
 fn per_document(random: &mut Random, computed: bool) -> String {
     match random.below(9) {
         0 => format!("{{\"$addFields\": {{\"y\": {}}}}}", any(random, computed)),
-        // Not what another stage removes: within a pipeline mongod remembers where that was.
         1 => format!(
             "{{\"$set\": {{\"o.y\": {}, \"v.y\": {}}}}}",
             any(random, computed),
@@ -265,19 +258,12 @@ fn whole(random: &mut Random) -> (String, bool) {
     }
 }
 
-/// Stages of an update. What removes fields comes last: mongod remembers where they were.
+/// Stages of an update.
 pub(super) fn update_pipeline(random: &mut Random) -> String {
-    let path = random.pick(&["a", "b", "x.y"]);
-    let set = format!(
-        "{{\"$set\": {{\"{path}\": {}}}}}",
-        literal(&value(random, 2))
-    );
-    let last = update_stage(random);
-    if random.chance(40) {
-        format!("[{set}, {last}]")
-    } else {
-        format!("[{last}]")
-    }
+    let stages: Vec<String> = (0..=random.below(3))
+        .map(|_| update_stage(random))
+        .collect();
+    format!("[{}]", stages.join(", "))
 }
 
 /// A stage that an update may have, over documents that hold anything.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use self::join::local_values;
 use super::source::Turns;
-use super::{Context, Documents, FieldPath, Pipeline, Source, Stage};
+use super::{Changes, Context, Documents, FieldPath, Pipeline, Source, Stage};
 use crate::collation::Collation;
 use crate::expr::{Expr, Scope};
 use crate::value::{Doc, DocBuf, Value, ValueRef};
@@ -61,8 +61,17 @@ struct SubPipeline {
 }
 
 impl Stage for Lookup {
-    fn keeps_field(&self, name: &[u8]) -> bool {
-        !self.output.starts_with(name)
+    fn changes(&self) -> Changes {
+        Changes::of(&self.output.text())
+    }
+
+    fn gives_one_for_one(&self) -> bool {
+        true
+    }
+
+    fn may_follow_sort(&self, path: &[u8]) -> bool {
+        let first = path.split(|&byte| byte == b'.').next();
+        first.is_some_and(|first| !self.output.starts_with(first))
     }
 
     fn open(self: Arc<Self>, input: Box<dyn Source>) -> Box<dyn Source> {

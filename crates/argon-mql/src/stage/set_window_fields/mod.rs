@@ -78,13 +78,22 @@ impl Partition {
     }
 }
 
+/// A field that is computed.
+#[derive(Debug)]
+struct Output {
+    path: FieldPath,
+    function: Arc<dyn Function>,
+    /// Whether a missing value leaves a place.
+    keeps_place: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct SetWindowFields {
     partition_by: Option<Expr>,
     sort: Option<Sort>,
     /// The only field of the sort.
     sort_path: Option<FieldPath>,
-    output: Vec<(FieldPath, Arc<dyn Function>)>,
+    output: Vec<Output>,
     collation: Option<Arc<Collation>>,
 }
 
@@ -170,9 +179,17 @@ impl SetWindowFields {
         for element in output.iter() {
             let path = FieldPath::parse(element.key())?;
             let function = functions::parse(element.key(), element.value(), shape, context.cx)?;
-            tree.insert(&path, Expr::constant(Value::Null))
+            let keeps_place = path
+                .names()
+                .last()
+                .is_some_and(|name| context.cx.keeps_place(name));
+            tree.insert(&path, Expr::constant(Value::Null), false)
                 .map_err(|error| Error::location(6_307_900, error.message()))?;
-            parsed.push((path, function));
+            parsed.push(Output {
+                path,
+                function,
+                keeps_place,
+            });
         }
         Ok(SetWindowFields {
             partition_by: partition_by.filter(|by| by.as_constant().is_none()),
@@ -286,7 +303,7 @@ impl WindowSource {
             .stage
             .output
             .iter()
-            .map(|(_, function)| Arc::clone(function).run())
+            .map(|output| Arc::clone(&output.function).run())
             .collect();
         Ok(Some(Open {
             partition: Partition {
@@ -320,9 +337,9 @@ impl Source for WindowSource {
             };
             open.next += 1;
             let mut tree = FieldTree::default();
-            for ((path, _), run) in self.stage.output.iter().zip(&mut open.runs) {
+            for (output, run) in self.stage.output.iter().zip(&mut open.runs) {
                 let value = run.value(at, &open.partition, cx)?;
-                tree.insert(path, Expr::constant(value))?;
+                tree.insert(&output.path, Expr::constant(value), output.keeps_place)?;
             }
             let scope = Scope::new(&doc, cx.env);
             return Ok(Some(tree.apply(Doc::new(&doc), &scope)?));
