@@ -384,6 +384,25 @@ fn a_copy_whose_server_is_gone_for_good_is_finished_or_dropped_by_another() {
     finished(&mut other, &mut mongod);
 }
 
+/// What a process leaves that is killed before its branch is in the catalogue, or after it is gone from there.
+#[test]
+fn a_job_without_a_branch_is_forgotten_after_a_while() {
+    let pair = Pair::start();
+    let mut mongod = pair.mongod.connect().unwrap();
+    let now = bson::DateTime::now().timestamp_millis();
+    for (id, beat) in [("old", now - 660_000), ("young", now)] {
+        let beat = bson::DateTime::from_millis(beat);
+        let job = rawdoc! {"_id": id, "branch": "shop~x", "kind": "copy", "owner": "", "done": [], "beat": beat};
+        insert(&mut mongod, "argon", "prefix_jobs", vec![job]);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while jobs(&mut mongod).len() > 1 {
+        assert!(Instant::now() < deadline, "it is not forgotten");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(jobs(&mut mongod)[0].get_str("_id").unwrap(), "young");
+}
+
 #[test]
 fn a_branch_is_dropped_while_another_server_reads_it() {
     let pair = Pair::start();

@@ -34,6 +34,11 @@ const BEAT: Duration = Duration::from_secs(2);
 /// A heart that was still for this long has stopped, in milliseconds of the upstream's clock.
 const STOPPED_MS: i64 = 10_000;
 
+/// A job without a branch whose heart was still for this long has been forgotten, in milliseconds of the upstream's
+/// clock: its process ended before the branch was in the catalogue, or after it was gone from there. Much longer than
+/// any process is stopped between the two.
+const FORGOTTEN_MS: i64 = 600_000;
+
 /// How often jobs whose process has ended are looked for.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -252,6 +257,11 @@ async fn make(
             return Err(error.into());
         }
     };
+    // Without its document the branch would pass for ready: it may have been forgotten while this process was stopped.
+    if let Err(lost) = document.beat().await {
+        shared.engine.drop_branch(project, name).await?;
+        return Err(lost);
+    }
     // Main may have made a collection under the prefix until every server heard of the branch.
     shared.until_heard().await;
     let free = list(upstream, project).await.and_then(|listing| {
@@ -423,6 +433,11 @@ impl<'s> Document<'s> {
             .await
     }
 
+    async fn beat(&self) -> Result<()> {
+        self.keep(rawdoc! { "$currentDate": { "beat": true } })
+            .await
+    }
+
     /// Runs `work` while the heart beats; ends it if somebody else has taken the job over.
     async fn beating<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::pin!(work);
@@ -430,7 +445,7 @@ impl<'s> Document<'s> {
             tokio::select! {
                 ended = &mut work => return ended,
                 () = tokio::time::sleep(BEAT) => {
-                    self.keep(rawdoc! { "$currentDate": { "beat": true } }).await?;
+                    self.beat().await?;
                 }
             }
         }
@@ -466,14 +481,13 @@ impl<'s> Document<'s> {
 
     /// Takes over a document whose heart has stopped, unless another process is faster.
     async fn take_over(&self) -> Result<bool> {
-        let stopped = rawdoc! { "$lt": ["$beat", { "$subtract": ["$$NOW", STOPPED_MS] }] };
         let reply = run(
             self.upstream,
             self.database,
             rawdoc! {
                 "update": JOBS,
                 "updates": [{
-                    "q": { "_id": self.id.as_str(), "$expr": stopped },
+                    "q": { "_id": self.id.as_str(), "$expr": still(STOPPED_MS) },
                     "u": { "$set": { "owner": self.owner.as_str() }, "$currentDate": { "beat": true } },
                 }],
                 "writeConcern": { "w": "majority" },
@@ -484,12 +498,8 @@ impl<'s> Document<'s> {
     }
 
     async fn delete(&self) -> Result<()> {
-        let delete = rawdoc! {
-            "delete": JOBS,
-            "deletes": [{ "q": { "_id": self.id.as_str() }, "limit": 1 }],
-            "writeConcern": { "w": "majority" },
-        };
-        run(self.upstream, self.database, delete).await.map(drop)
+        let id = rawdoc! { "_id": self.id.as_str() };
+        delete(self.upstream, self.database, id).await
     }
 
     fn lost(&self) -> Error {
@@ -498,6 +508,20 @@ impl<'s> Document<'s> {
             "another process has taken this over",
         )
     }
+}
+
+/// Whose heart was still for so many milliseconds.
+fn still(milliseconds: i64) -> RawDocumentBuf {
+    rawdoc! { "$lt": ["$beat", { "$subtract": ["$$NOW", milliseconds] }] }
+}
+
+async fn delete(upstream: &Upstream, database: &str, which: RawDocumentBuf) -> Result<()> {
+    let delete = rawdoc! {
+        "delete": JOBS,
+        "deletes": [{ "q": which, "limit": 1 }],
+        "writeConcern": { "w": "majority" },
+    };
+    run(upstream, database, delete).await.map(drop)
 }
 
 /// Looks for jobs whose process has ended, and brings them to their end, until the server stops.
@@ -544,8 +568,12 @@ async fn look(shared: &Shared) -> Result<()> {
         let Ok(found) = RawDocument::from_bytes(&found) else {
             continue;
         };
-        // A branch of another Argon on the same deployment is its affair.
-        let Some(branch) = found.get_str("_id").ok().and_then(|id| branches.get(id)) else {
+        let Ok(id) = found.get_str("_id") else {
+            continue;
+        };
+        let Some(branch) = branches.get(id) else {
+            let forgotten = rawdoc! { "_id": id, "$expr": still(FORGOTTEN_MS) };
+            delete(upstream, shared.upstream_database(), forgotten).await?;
             continue;
         };
         if shared.prefix_jobs.find(branch.id()).is_some() {
