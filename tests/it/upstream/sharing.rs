@@ -8,12 +8,12 @@ use bson::rawdoc;
 
 use super::{Rig, batch, code, numbered, wait_until};
 
-/// Connections of commands that the upstream has from Argon; the monitors' are the driver's.
+/// Connections of commands that Argon passes on; the monitors' are the driver's, and those of the log have another name.
 fn connections(direct: &mut argon_testkit::client::Client) -> usize {
     let pipeline = rawdoc! {
         "aggregate": 1, "cursor": {"batchSize": 1000}, "pipeline": [
             {"$currentOp": {"idleConnections": true}},
-            {"$match": {"clientMetadata.driver.name": "argon"}},
+            {"$match": {"appName": "argon", "clientMetadata.driver.name": "argon"}},
             {"$project": {"_id": {"$literal": 1}}},
         ],
     };

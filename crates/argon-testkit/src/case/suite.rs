@@ -103,6 +103,16 @@ const NOT_ON_PREFIX: &[(&str, &str, &str)] = &[
         "commands that name nothing are not known there",
     ),
     (
+        "command/rebuild.case",
+        "compact a system collection",
+        "collections of the system are the whole database's",
+    ),
+    (
+        "command/slow_log.case",
+        "",
+        "the profiler is the whole database's",
+    ),
+    (
         "stage/refused.case",
         "",
         "stages of servers among themselves are refused before mongod sees them",

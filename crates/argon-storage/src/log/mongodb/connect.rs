@@ -71,6 +71,8 @@ pub(super) async fn connect(uri: &str, database: &str) -> Result<Upstream> {
         options.heartbeat_freq.get_or_insert(HEARTBEAT);
         options.connect_timeout.get_or_insert(CONNECT_TIMEOUT);
         options.max_pool_size.get_or_insert(CONNECTIONS_MAX);
+        // Told apart from connections that pass commands on, where MongoDB lists who is connected.
+        options.app_name.get_or_insert_with(|| "argon log".into());
     });
     // The parser's message may repeat what it could not read.
     let link = link.await.map_err(|error| {
