@@ -1,8 +1,10 @@
 //! What a duplicate key error tells.
 
+use bstr::BStr;
 use bytes::Bytes;
 
 use super::IndexSpec;
+use crate::collation::Collation;
 use crate::value::{Doc, DocBuf, ValueRef};
 use crate::{Error, ErrorCode};
 
@@ -23,7 +25,8 @@ impl IndexSpec {
     pub fn duplicate(&self, namespace: &str, doc: Doc<'_>, key: &[u8]) -> DuplicateKey {
         let mut value = DocBuf::new();
         self.visit_key(doc, key, |index, part| {
-            value.append(self.fields[index].path.text(), hexed(self, part).as_ref());
+            let path = self.fields[index].path.text();
+            append_part(&mut value, path, part, self.collation.as_ref());
         });
         let value = value.finish();
         let collation = self.collation.as_ref().map(|c| c.document().clone());
@@ -54,20 +57,40 @@ impl IndexSpec {
     }
 }
 
-/// A collated string as the hexadecimal of its sort key, since the key is what the index has.
-fn hexed(spec: &IndexSpec, part: ValueRef<'_>) -> crate::Value {
-    match (&spec.collation, part) {
+/// Appends a part of a key as the index has it: of a collated string its sort key, in hexadecimal, but in documents and
+/// arrays as it is.
+fn append_part(out: &mut DocBuf, path: &[u8], part: ValueRef<'_>, collation: Option<&Collation>) {
+    match (collation, part) {
         (Some(collation), ValueRef::String(text)) => {
-            let mut key = Vec::new();
-            collation.append_key(&mut key, text);
-            crate::Value::string(
-                key.iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect::<String>(),
-            )
+            let key = sort_key(text, collation);
+            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            out.append(path, ValueRef::String(hex.as_bytes().into()));
         }
-        _ => crate::Value::copy_of(part),
+        (Some(collation), part) => append_inner(out, path, part, collation),
+        (None, part) => out.append(path, part),
     }
+}
+
+fn sort_key(text: &BStr, collation: &Collation) -> Vec<u8> {
+    let mut key = Vec::new();
+    collation.append_key(&mut key, text);
+    key
+}
+
+fn append_inner(out: &mut DocBuf, path: &[u8], part: ValueRef<'_>, collation: &Collation) {
+    let (open, inner) = match part {
+        ValueRef::String(text) => {
+            let key = sort_key(text, collation);
+            return out.append(path, ValueRef::String(key.as_slice().into()));
+        }
+        ValueRef::Document(doc) => (out.open_document(path), doc),
+        ValueRef::Array(array) => (out.open_array(path), array),
+        other => return out.append(path, other),
+    };
+    for element in inner.iter() {
+        append_inner(out, element.key(), element.value(), collation);
+    }
+    out.close(open);
 }
 
 impl DuplicateKey {
@@ -77,11 +100,12 @@ impl DuplicateKey {
         details.append("keyPattern", ValueRef::Document(Doc::new(&self.pattern)));
         details.append("keyValue", ValueRef::Document(Doc::new(&self.value)));
         if let Some(collation) = &self.collation {
-            let hex = Doc::new(&self.value)
-                .values()
-                .map(|value| ValueRef::Bool(matches!(value, ValueRef::String(_))));
-            let hex = DocBuf::array(hex);
-            details.append("hexEncoded", ValueRef::Array(Doc::new(&hex)));
+            let is_string = |value| matches!(value, ValueRef::String(_));
+            if Doc::new(&self.value).values().any(is_string) {
+                let values = Doc::new(&self.value).values();
+                let hex = DocBuf::array(values.map(|value| ValueRef::Bool(is_string(value))));
+                details.append("hexEncoded", ValueRef::Array(Doc::new(&hex)));
+            }
             details.append("collation", ValueRef::Document(Doc::new(collation)));
         }
         Error::new(ErrorCode::DuplicateKey, self.message).with_details(details.finish())
