@@ -85,7 +85,7 @@ pub(crate) fn compare_servers(cluster: &Cluster) -> Result<()> {
                 cluster.kill(server)?;
                 cluster.restart(server)?;
             }
-            let mut client = cluster.server(server).connect()?;
+            let mut client = connect(cluster, server)?;
             let mut holds = BTreeMap::new();
             for database in DATABASES {
                 let what = patiently(|| held(cluster.mode(), &mut client, database))?;
@@ -191,11 +191,20 @@ fn check_log(cluster: &Cluster) -> Result<usize> {
     Ok(records)
 }
 
-/// Waits until a server answers, and gives a connection to it.
+/// Waits until a server answers with all that was acknowledged, and gives a connection to it.
 pub(crate) fn connect(cluster: &Cluster, server: usize) -> Result<Client> {
     patiently(|| {
         let mut client = cluster.server(server).connect()?;
-        client.run_ok(DATABASES[0], &rawdoc! {"find": "lists", "limit": 1})?;
+        let now = client.run_ok("admin", &rawdoc! {"ping": 1})?;
+        for database in DATABASES {
+            let mut find = rawdoc! {"find": "lists", "limit": 1};
+            if cluster.mode() == Mode::Causal {
+                // The server need not have heard of what was acknowledged by another a moment ago.
+                let now = now.get_timestamp("operationTime")?;
+                find.append(cstr!("readConcern"), rawdoc! {"afterClusterTime": now});
+            }
+            client.run_ok(database, &find)?;
+        }
         Ok(client)
     })
 }

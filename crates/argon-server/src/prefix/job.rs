@@ -4,7 +4,7 @@
 //! upstream's clock. The branch stands in the catalogue from the start, so its name and its prefix are taken; it is
 //! ready when the document is gone. A process that finds a document whose heart has stopped takes the job over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -270,7 +270,7 @@ async fn make(
     });
     let copied = match free {
         Ok(()) => tokio::select! {
-            built = build(shared, &source, &target, &listed.job.progress, &document) => built,
+            built = build(shared, &branch, &listed.job.progress, &document) => built,
             _ = ended.wait_for(|ended| *ended) => Err(interrupted()),
         },
         Err(error) => Err(error),
@@ -324,20 +324,45 @@ fn target_names(shared: &Shared, project: &str, wire: &str, database: &str) -> R
     Ok(Names::new(database, project, &prefix, beside))
 }
 
+/// The names of a branch's parent, and its own, as the catalogue has them.
+fn names_of_both(shared: &Shared, branch: &Branch) -> Result<(Names, Names)> {
+    let target = target_names(
+        shared,
+        &branch.project,
+        &branch.meta.wire_name,
+        &branch.database,
+    )?;
+    let parent = branch
+        .parent()
+        .map_or(MAIN, |parent| &parent.meta.wire_name);
+    let source = format!("{}~{parent}", branch.project);
+    let found = shared.engine.upstream_branch(&source)?;
+    let found = found.ok_or_else(|| argon_engine::Error::KeptInLog(source.clone()))?;
+    Ok((names_of(&source, &found), target))
+}
+
 /// Makes what the document does not name as done.
 async fn build(
     shared: &Shared,
-    source: &Names,
-    target: &Names,
+    branch: &Branch,
     progress: &Arc<Progress>,
     document: &Document<'_>,
 ) -> Result<Copied> {
     let upstream = shared.upstream()?;
-    let listing = list(upstream, target.upstream()).await?;
-    let mut items = plan::plan(source, target, &listing)?;
+    // Other branches come and go meanwhile: what belonged to one before the collections were listed, or does after, is
+    // none of the parent's.
+    shared.engine.refresh().await?;
+    let (source, target) = names_of_both(shared, branch)?;
+    let listing = list(upstream, &branch.project).await?;
+    let before = plan::plan(&source, &target, &listing)?;
+    let before: HashSet<String> = before.into_iter().map(|item| item.name).collect();
+    shared.engine.refresh().await?;
+    let (source, target) = names_of_both(shared, branch)?;
+    let mut items = plan::plan(&source, &target, &listing)?;
+    items.retain(|item| before.contains(&item.name));
     let (at, done) = document.read().await?;
     items.retain(|item| !done.contains(&item.name));
-    let target = Arc::new(target.clone());
+    let target = Arc::new(target);
     let copying = copy::copy(upstream, &target, items, at, progress, document);
     document.beating(copying).await
 }
@@ -603,23 +628,10 @@ async fn look(shared: &Shared) -> Result<()> {
 
 async fn resume(
     shared: &Shared,
-    branch: &Arc<Branch>,
+    branch: &Branch,
     listed: &Listed<'_>,
     document: &Document<'_>,
 ) -> Result<()> {
-    let target = target_names(
-        shared,
-        &branch.project,
-        &branch.meta.wire_name,
-        &branch.database,
-    )?;
-    let parent = branch
-        .parent()
-        .map_or(MAIN, |parent| &parent.meta.wire_name);
-    let source = format!("{}~{parent}", branch.project);
-    let found = shared.engine.upstream_branch(&source)?;
-    let found = found.ok_or_else(|| argon_engine::Error::KeptInLog(source.clone()))?;
-    let source = names_of(&source, &found);
-    build(shared, &source, &target, &listed.job.progress, document).await?;
+    build(shared, branch, &listed.job.progress, document).await?;
     document.delete().await
 }
